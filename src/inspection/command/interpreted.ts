@@ -51,15 +51,11 @@ export function startsOf(interpreter: string, text: string, args: readonly strin
   if (language === undefined || text.length > longestText || !language.starts.test(text)) return undefined;
   const literals = literalsIn(text);
   const last = text.trimEnd().split('\n').at(-1) ?? '';
-  const replaced = language.replaces.test(last);
-  const source = replaced ? last : text;
-  const own = language.args.test(source) && args.length > 0 ? [args] : [];
-  const commands = literals.filter((words) => !replaced || last.includes(words[0] ?? ''));
-  return {
-    commands: replaced && own.length > 0 ? own : [...own, ...commands],
-    replaced,
-    mayResolve: network.test(text),
-  };
+  const own = (source: string): (readonly string[])[] => (language.args.test(source) && args.length > 0 ? [args] : []);
+  const named = [...own(last), ...literals.filter(([first = '']) => last.includes(first))];
+  // The last statement may name it by a variable.
+  const replaced = language.replaces.test(last) && named.length > 0;
+  return { commands: replaced ? named : [...own(text), ...literals], replaced, mayResolve: network.test(text) };
 }
 
 /** Returns the texts between quotes that may be programs: paths, and what begins a call or a list. */

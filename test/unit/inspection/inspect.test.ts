@@ -147,20 +147,6 @@ describe('Go with an environment that names its resolver (net/conf.go)', () => {
   });
 });
 
-describe("Go with another language's interpreter inside, which resolves through the libc", () => {
-  it.each([
-    ['usr/local/bin/frankenphp', cgo, { resolver: 'glibc', libc: 'glibc', evidence: { confidence: 0.85 } }],
-    ['usr/local/bin/frankenphp', muslGo, { resolver: 'musl', libc: 'musl', evidence: { confidence: 0.85 } }],
-    ['opt/datadog-agent/bin/agent/agent', cgo, { resolver: 'glibc', evidence: { confidence: 0.85 } }],
-    // Without a C library nothing of the kind is inside.
-    ['usr/local/bin/frankenphp', go, { resolver: 'go', libc: 'none' }],
-    ['usr/local/bin/agent', cgo, { resolver: 'go', libc: 'glibc' }],
-  ])('/%s', async (path, content, expected) => {
-    const built = image({ layers: [layer([program(path, content)])], config: { entrypoint: [`/${path}`] } });
-    expect((await look(built)).inspection.verdict).toMatchObject(expected);
-  });
-});
-
 describe('the program decides, not the distribution', () => {
   const onAlpine = [alpineLine, alpine] as const;
   const onDebian = [debianLine, debian] as const;

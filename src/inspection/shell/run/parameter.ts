@@ -1,5 +1,5 @@
 import type { Run, Scope } from './run.ts';
-import { areTexts, type State, valueOf, withVariable } from './state.ts';
+import { areTexts, referred, type State, valueOf, withVariable } from './state.ts';
 import type { Parameter, Word } from '../syntax.ts';
 import { ANY_WORDS, isEmpty, isKnown, matches, type Pattern, UNKNOWN } from './values.ts';
 
@@ -12,7 +12,8 @@ interface Expansions {
 type Value = string | readonly string[];
 
 /** Returns what a parameter expands to; a list for `$@`, `"${NAME[@]}"` and the like (POSIX.1-2024 XCU 2.6.2, bash(1)). */
-export function parameterValue(run: Run, scope: Scope, part: Parameter, expansions: Expansions): Value {
+export function parameterValue(run: Run, scope: Scope, given: Parameter, expansions: Expansions): Value {
+  const part = { ...given, name: referred(scope.state, given.name) };
   const value = readParameter(run, scope, part, expansions);
   if (part.prefix === '#') return lengthOf(value);
   if (part.prefix === '!') {

@@ -10,6 +10,22 @@ export interface Variable {
   /** The keys of an array's elements; undefined for those of a list: 0, 1, … */
   readonly keys?: readonly string[];
   readonly exported: boolean;
+  /** The variable that it is another name for: `declare -n NAME=OTHER`. */
+  readonly refersTo?: string;
+}
+
+// bash itself follows no more (variables.c, NAMEREF_MAX).
+const mostReferences = 8;
+
+/** Returns the variable for which a name stands. */
+export function referred({ variables }: Pick<State, 'variables'>, name: string): string {
+  let at = name;
+  for (let step = 0; step < mostReferences; step += 1) {
+    const next = variables.get(at)?.refersTo;
+    if (next === undefined) return at;
+    at = next;
+  }
+  return at;
 }
 
 /** Why a list of commands is not gone on with. */

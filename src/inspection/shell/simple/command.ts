@@ -10,6 +10,7 @@ import {
   appended,
   environmentOf,
   gone,
+  referred,
   settled,
   type State,
   withElement,
@@ -99,9 +100,11 @@ function runExec(run: Run, state: State, command: SimpleCommand, words: readonly
     if (option === '-a') rest.shift();
     if (option === '--') break;
   }
-  // `exec >file` goes on in the same shell.
-  if (rest.length === 0) return [{ ...state, status: 0 }];
-  if (rest[0] === ANY_WORDS && rest.length === 1) return [gone({ ...state, last: [unknownCommand] })];
+  // `exec >file` goes on in the same shell. Nobody fills an array to run nothing: what fills it was not understood.
+  const isOfArray = command.words.flat().some((part) => part.kind === 'parameter' && part.index !== undefined);
+  if (rest.length === 0 && !isOfArray) return [{ ...state, status: 0 }];
+  if (rest.length === 0 || (rest[0] === ANY_WORDS && rest.length === 1))
+    return [gone({ ...state, last: [unknownCommand] })];
   return runProgram(run, state, command, rest).map(gone);
 }
 
@@ -144,7 +147,8 @@ export function stayed(state: State, programs: readonly Program[]): State {
   return { ...waiting(state), idle: programs.length > 0 ? programs : state.idle };
 }
 
-function assignOne(run: Run, scope: Scope, { name, append, index, value }: Assignment): State {
+function assignOne(run: Run, scope: Scope, { name: given, append, index, value }: Assignment): State {
+  const name = referred(scope.state, given);
   const before = scope.state.variables.get(name);
   const elements = assignedArray({ run, state: scope.state }, value, before, append);
   if (elements instanceof Map) return withElements(scope.state, name, elements);

@@ -2,7 +2,7 @@ import { expandArray } from '../run/expand.ts';
 import type { Call } from '../run/run.ts';
 import { areTexts, listOf, type State, type Variable, withElements, withVariable } from '../run/state.ts';
 import type { Word } from '../syntax.ts';
-import { ANY_WORDS } from '../run/values.ts';
+import { ANY_WORDS, UNKNOWN } from '../run/values.ts';
 
 const assignment = /^(?<name>[A-Za-z_]\w*)(?<append>\+)?=(?<value>[\s\S]*)$/u;
 
@@ -16,10 +16,10 @@ export function declareVariables(call: Call): readonly State[] {
 function declareOne(call: Call, state: State, word: string): State {
   const [name] = /^[A-Za-z_]\w*(?=$|\+?=)/u.exec(word) ?? [];
   if (name === undefined) return state;
-  const isGlobal = state.callers.length === 0 || call.words.some((one) => /^-[a-zA-Z]*g/u.test(one));
-  const isLocal = !isGlobal && /^(?:local|declare|typeset)$/u.test(call.name);
+  const isLocal = isInFunction(call, state);
   const before = state.variables.get(name);
   const hidden = isLocal ? hide(state, name) : state;
+  if (isReference(call)) return referring(hidden, name, givenText(word, before));
   const given = arrayOf(call, name, before) ?? givenText(word, before);
   if (given instanceof Map) return withElements(hidden, name, given);
   const exported = isExport(call) || before?.exported === true;
@@ -29,8 +29,23 @@ function declareOne(call: Call, state: State, word: string): State {
   return { ...hidden, variables: new Map([...hidden.variables, [name, { ...value, exported }]]) };
 }
 
-const isExport = ({ name, words }: Call): boolean =>
-  name === 'export' || words.some((word) => /^-[a-zA-Z]*x/u.test(word));
+/** `declare -n NAME=OTHER`: what is done to one is done to the other. Of what is not known, neither is. */
+function referring(state: State, name: string, other = UNKNOWN): State {
+  if (!/^[A-Za-z_]\w*$/u.test(other) || other === name)
+    return { ...withVariable(state, name, [ANY_WORDS]), open: true };
+  const variable: Variable = { value: '', exported: false, refersTo: other };
+  return { ...state, variables: new Map([...state.variables, [name, variable]]) };
+}
+
+const hasOption = ({ words }: Call, letter: string): boolean =>
+  words.some((word) => /^-[a-zA-Z]+$/u.test(word) && word.includes(letter));
+
+const isInFunction = (call: Call, { callers }: State): boolean =>
+  callers.length > 0 && !hasOption(call, 'g') && /^(?:local|declare|typeset)$/u.test(call.name);
+
+const isExport = (call: Call): boolean => call.name === 'export' || hasOption(call, 'x');
+
+const isReference = (call: Call): boolean => call.name !== 'export' && hasOption(call, 'n');
 
 /** Returns the text that a word `NAME=text` gives; undefined if it only names the variable. */
 function givenText(word: string, before: Variable | undefined): string | undefined {
@@ -49,8 +64,9 @@ function hide(state: State, name: string): State {
 type Elements = readonly string[] | Map<string, string>;
 
 /** Returns the elements of `NAME=( … )` among the arguments; undefined if no argument is one. */
-function arrayOf({ run, state, raw, words }: Call, name: string, before: Variable | undefined): Elements | undefined {
-  const isKeyed = before?.keys !== undefined || words.some((word) => /^-[a-zA-Z]*A/u.test(word));
+function arrayOf(call: Call, name: string, before: Variable | undefined): Elements | undefined {
+  const { run, state, raw } = call;
+  const isKeyed = before?.keys !== undefined || hasOption(call, 'A');
   for (const word of raw) {
     const [head, array] = word;
     if (head?.kind !== 'text' || array?.kind !== 'array') continue;

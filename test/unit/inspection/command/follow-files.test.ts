@@ -187,6 +187,12 @@ describe('programs that an interpreted script starts', () => {
     [['/entry.py'], python('print("/app/server")\n'), 'usr/bin/python3'],
     [['python3', '-m', 'http.server'], {}, 'usr/bin/python3'],
     [['perl', '/e.pl', '/app/server'], { 'e.pl': 'exec {$ARGV[0]} @ARGV;\n', 'usr/bin/perl': elf }, 'app/server'],
+    [['perl', '/e.pl', '-v'], { 'e.pl': 'exec("/app/server", @ARGV);\n', 'usr/bin/perl': elf }, 'app/server'],
+    [
+      ['perl', '/e.pl', '-v'],
+      { 'e.pl': 'my @c = ("/app/server", @ARGV);\nexec @c or die;\n', 'usr/bin/perl': elf },
+      'usr/bin/perl app/server',
+    ],
     [
       ['node', '/s.js'],
       { 's.js': "require('child_process').spawn('/app/server')\n", 'usr/bin/node': elf },

@@ -122,6 +122,24 @@ describe('a script that is copied while the container runs', () => {
   });
 });
 
+describe('a variable that is another name for one (declare -n)', () => {
+  it.each<[script: string, expected: string]>([
+    ['f() { local -n o=$1; shift; o+=(/app/server); o+=("$@"); }; C=(); f C -x; exec "${C[@]}"', 'app/server'],
+    ['f() { local -n o=$1; o=/app/server; }; f B; exec $B', 'app/server'],
+    ['f() { local -n o=$1; exec "${o[0]}"; }; B=(/app/server x); f B', 'app/server'],
+    ['declare -n a=b; declare -n b=c; c=/app/server; exec "$a"', 'app/server'],
+    ['declare -n a=b; declare -n b=a; exec "$a"', 'absent'],
+    ['f() { declare -n o="$(curl x)"; o=/app/server; }; f B; exec "${B[@]}"', 'hidden < usr/bin/curl'],
+  ])('%j', (script, expected) => {
+    expect(bash(script)).toBe(expected);
+  });
+
+  it('an array that nothing fills, as far as is understood, may be any command', () => {
+    expect(bash('C=(); exec "${C[@]}"')).toBe('hidden');
+    expect(bash('exec "$@"')).toBe('bin/bash');
+  });
+});
+
 describe('printf, ls -l and expr, as start scripts read them', () => {
   const links = { 'usr/local/bin/start': '->/app/server', 'usr/bin/ls': elf, 'usr/bin/expr': elf };
   const listed = 'L=$(ls -ld /usr/local/bin/start)';
