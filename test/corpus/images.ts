@@ -10,6 +10,7 @@ import { layers } from './images/layers.ts';
 import { linking } from './images/linking.ts';
 import { platforms } from './images/platforms.ts';
 import { scripts } from './images/scripts.ts';
+import { startPrograms } from './images/start-programs.ts';
 import { surroundings } from './images/surroundings.ts';
 
 /** The corpus: one image for each known trap of detection. */
@@ -22,6 +23,7 @@ export const corpusImages: readonly CorpusImage[] = [
   ...scripts,
   ...surroundings,
   ...handingOver,
+  ...startPrograms,
   ...layers,
   ...files,
   ...platforms,
