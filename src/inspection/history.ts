@@ -153,7 +153,8 @@ export function mayFill(line: HistoryLine | undefined, size: number, directory: 
   if (line === undefined) return true;
   if (line.copy !== undefined) return copyLikelihood(line.copy, [endOf(directory)]) >= likelihood.possible;
   if (isBase) return !historyMarks.some(([mark]) => mark.test(line.text));
-  return namesFolder(line, [endOf(directory)]) || line.runsScript;
+  const namesFile = [...line.places].some((place) => place.startsWith(`${directory}/`));
+  return namesFile || namesFolder(line, [endOf(directory)]) || line.runsScript;
 }
 
 /** Reports whether a RUN line installs one of the programs with the distribution's package manager. */

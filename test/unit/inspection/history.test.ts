@@ -92,6 +92,15 @@ describe('which layer holds a program, by the line that made it', () => {
     expect(buildpacksLayers([undefined, ...lines.map(historyLine)])).toEqual(expected);
   });
 
+  it.each([
+    ['RUN /bin/sh -c ln -s /etc/sv/web /etc/service/web', true],
+    ['RUN /bin/sh -c ln -s /etc/sv/web /etc/service/', true],
+    ['RUN /bin/sh -c rm -r /etc/services', false],
+    ['RUN /bin/sh -c mkdir /etc/sv', false],
+  ])('"%s" may make a service of /etc/service: %s', (line, may) => {
+    expect(mayFill(made(line), size, 'etc/service', false)).toBe(may);
+  });
+
   it('an empty layer holds nothing; a base holds what distributions place', () => {
     expect(layerLikelihood(made('RUN server'), 32, paths, false)).toBe(likelihood.no);
     expect(layerLikelihood(made('ADD file:abc in /'), size, ['usr/bin/bash'], true)).toBe(likelihood.possible);
