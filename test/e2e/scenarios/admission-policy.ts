@@ -6,7 +6,7 @@ import { until } from '../cluster/daemons.ts';
 import { flood, floodText } from '../flood.ts';
 import { RATE, rollout } from '../meanwhile.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE, upgrade } from '../installation.ts';
+import { NAMESPACE, ours, POLICIES, RELEASE, upgrade } from '../installation.ts';
 
 const SHOP = 'by-policy';
 
@@ -95,15 +95,6 @@ async function besideWebhook(cluster: Cluster): Promise<void> {
   }
 }
 
-/** Returns the names of our objects of these kinds. */
-async function ours(cluster: Cluster, ...kinds: readonly string[]): Promise<string> {
-  const found = await cluster.kubectl('get', kinds.join(','), '-o', 'name');
-  return found
-    .split('\n')
-    .filter((line) => line.includes('libc-dns'))
-    .join();
-}
-
 /** Waits until the images of all Deployments are in the namespace's PodResolvers. */
 async function untilKnown(cluster: Cluster): Promise<void> {
   await until('the images of the workloads in the PodResolvers', async () => {
@@ -112,8 +103,6 @@ async function untilKnown(cluster: Cluster): Promise<void> {
     return ['glibc', 'musl', 'go'].every((name) => text.includes(` ${nameOf(name)} `)) || undefined;
   });
 }
-
-const POLICIES = ['mutatingadmissionpolicies', 'validatingadmissionpolicies'];
 
 /** The policy of the API server in the place of the webhook. */
 export const admissionPolicy: Scenario = {

@@ -3,7 +3,7 @@ import { change, failedOpen, rollout } from '../meanwhile.ts';
 import { replicasOf } from '../replicas.ts';
 import { lookUpEverywhere } from '../resolv-conf.ts';
 import { expectThat, type Scenario } from '../scenario.ts';
-import { NAMESPACE, RELEASE, upgrade } from '../installation.ts';
+import { NAMESPACE, ours, POLICIES, RELEASE, upgrade } from '../installation.ts';
 
 export const changes: readonly Scenario[] = [
   change('upgrade', 'helm upgrade that replaces every replica', async (cluster) => {
@@ -28,15 +28,21 @@ export const changes: readonly Scenario[] = [
   }),
 ];
 
+const BINDINGS = ['mutatingadmissionpolicybindings', 'validatingadmissionpolicybindings'];
+
 /** What is left when it is gone must not stop a Pod. */
 export const uninstall: Scenario = {
   id: 'uninstall',
   name: 'helm uninstall: nothing of it stops or changes a Pod, and the node-local cache stays for those that use it',
   async run(cluster) {
-    await upgrade(cluster, '--set', 'nodeLocalDns.enabled=true');
+    const values = ['nodeLocalDns.enabled=true', 'admissionPolicy.enabled=true', 'admissionPolicy.webhook=true'];
+    await upgrade(cluster, ...values.flatMap((value) => ['--set', value]));
+    const kinds = ['mutatingwebhookconfigurations', ...POLICIES, ...BINDINGS];
+    const installed = await ours(cluster, ...kinds);
+    expectThat(installed.includes('mutatingadmissionpolicybinding'), `installed: ${installed}`);
     await cluster.helm('uninstall', RELEASE, '-n', NAMESPACE, '--wait');
-    const hooks = await cluster.kubectl('get', 'mutatingwebhookconfigurations', '-o', 'name');
-    expectThat(hooks.trim() === '', `left: ${hooks}`);
+    const left = await ours(cluster, ...kinds);
+    expectThat(left === '', `left: ${left}`);
     const before = await failedOpen(cluster);
     await cluster.kubectl('-n', APPS, 'delete', 'pod', 'after', '--ignore-not-found', '--wait');
     await cluster.kubectl('-n', APPS, 'run', 'after', '--image=registry.e2e.test/apps/musl:1');
@@ -54,6 +60,6 @@ export const uninstall: Scenario = {
     await cluster.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/node-local-dns', '--timeout=120s');
     const failed = await lookUpEverywhere(cluster, ['www.example.com']);
     expectThat(failed.length === 0, failed.join('\n'));
-    return 'no registration left; a new Pod started with what Kubernetes gives it; the cache answers on';
+    return 'no registration and no policy left; a new Pod started with what Kubernetes gives it; the cache answers on';
   },
 };
