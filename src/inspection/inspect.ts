@@ -331,13 +331,25 @@ function searchStep(inquiry: Inquiry, located: Unseen, weight: Target['weight'])
   const isOpen = (target: Target): boolean =>
     (target.located.status === 'unseen' || hasEarlier(target.located)) &&
     (target.weight !== 'passing' || weight === 'passing');
-  const locate = (): Located => look().targets.find(isOpen)?.located ?? nothingMore;
+  const locate = (): Located | LoaderState => {
+    const { targets } = look();
+    const open = targets.find(isOpen)?.located;
+    return open ?? (inquiry.limits.wholeLayers ? missingLoader(inquiry, targets) : undefined) ?? nothingMore;
+  };
   const elsewhere = located.layers.some(
     (layer) => layer > 0 && likelihoodOf(image, layer, located.paths) >= likelihood.mentioned,
   );
   // If the history puts the program into another layer, the base layer can only give its first executable.
   const isEnough = (layer: number): boolean => layer === 0 && elsewhere && reader.layers[0]?.firstDynamic !== undefined;
   return readStep(inquiry, wanted, { locate, isEnough });
+}
+
+/** Returns a loader of glibc's that a scan of a musl image looks for, too: once a layer is read, it is not read again. */
+function missingLoader({ image, reader }: Inquiry, targets: readonly Target[]): LoaderState | undefined {
+  if (!isMuslImage(image, reader.layers)) return undefined;
+  return targets
+    .map(({ located, loader }) => (located.status === 'found' ? loaderOf(image, reader, located, loader) : undefined))
+    .find((loader) => loader?.status === 'unseen');
 }
 
 const hasEarlier = (located: Located): boolean => located.status === 'found' && located.earlier.length > 0;

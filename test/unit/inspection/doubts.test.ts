@@ -320,3 +320,31 @@ describe('a name that two directories of PATH may have', () => {
     expect(meter.bytes).toBeLessThan(64 * 1024);
   });
 });
+
+describe("glibc's loader in the program's layer, on an image of musl", () => {
+  const muslBase = layer([folder('lib'), program('lib/ld-musl-x86_64.so.1', musl)]);
+  const own = elf({ interpreter: '/opt/g/lib/ld-linux-x86-64.so.2', notes: [{ owner: 'GNU', type: 1 }] });
+  const built = image({
+    layers: [
+      muslBase,
+      layer([
+        folder('opt'),
+        folder('opt/g'),
+        folder('opt/g/bin'),
+        program('opt/g/bin/tool', own),
+        program('opt/g/data', randomBytes(200 * 1024)),
+        folder('opt/g/lib'),
+        program('opt/g/lib/ld-linux-x86-64.so.2', elf({ machine: 62 })),
+      ]),
+    ],
+    config: {
+      cmd: ['/opt/g/bin/tool'],
+      history: [{ createdBy: 'ADD alpine-minirootfs-3.22.2-x86_64.tar.gz /' }, { createdBy: 'COPY g /opt/g' }],
+    },
+  });
+
+  it('is found by a full scan, which goes on to it', async () => {
+    const { verdict } = (await look(built, whole)).inspection;
+    expect(verdict).toMatchObject({ resolver: 'glibc', evidence: { source: 'executable' } });
+  });
+});
