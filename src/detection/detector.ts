@@ -246,4 +246,4 @@ export function failedDetection(failure: Failure, meter: Meter = { requests: 0, 
  * Version of the detection rules. Increase it whenever a change of the rules can change a verdict: verdicts that an older
  * version has stored are still used, and looked up again in the background.
  */
-export const DETECTOR_VERSION = 4;
+export const DETECTOR_VERSION = 5;
