@@ -9,7 +9,7 @@ import { inTurn, textsOf } from './reviews.ts';
 import { startFloor, startOurs, type BenchServer } from './servers.ts';
 import { median, ratios } from './statistics.ts';
 
-/** Ours takes 1.2 to 1.8 of the floor's time. Above these, something is wrong. */
+/** Ours takes 1.2 to 1.6 of the floor's time. Above these, something is wrong. */
 const MOST = { saturated: 2, paced: 2.5 } as const;
 
 const ROUNDS = 5;

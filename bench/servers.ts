@@ -176,6 +176,20 @@ export async function startFloor(keys: Keys, { name = 'floor', patch = '' } = {}
   return await launch({ name, command: process.execPath, args, env: installedEnvironment(), port, keys });
 }
 
+/** Starts a floor that also patches, logs and counts each Pod, and decides nothing. */
+export async function startTellingFloor(keys: Keys): Promise<BenchServer> {
+  const port = await freePort();
+  const args = [...installedFlags(), script('telling'), keys.certFile, keys.keyFile, String(port)];
+  return await launch({
+    name: 'telling floor',
+    command: process.execPath,
+    args,
+    env: installedEnvironment(),
+    port,
+    keys,
+  });
+}
+
 /** Starts a webhook as commonly written in TypeScript, with Node's defaults. */
 export async function startTypical(keys: Keys, kubeconfig: string): Promise<BenchServer> {
   const port = await freePort();

@@ -6,7 +6,7 @@ import { benchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
 import { bodies, type Body } from './reviews.ts';
 import { generator, saturateFrom } from './saturate.ts';
-import { startFloor, startOurs, startPeer, type BenchServer } from './servers.ts';
+import { startFloor, startOurs, startPeer, startTellingFloor, type BenchServer } from './servers.ts';
 import { figure, ratios } from './statistics.ts';
 
 const CONNECTIONS = [1, 16, 64];
@@ -95,6 +95,7 @@ export const warmPath: Part = async (bench) => {
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
   const contenders: Contender[] = [
     { name: 'floor', start: () => startFloor(keys) },
+    { name: 'telling floor', start: () => startTellingFloor(keys) },
     { name: 'ours', start: () => startOurs(keys, { main, settings, inPod: true }) },
     ...(peer === undefined ? [] : [{ name: 'peer', start: () => startPeer(keys, peer.command, peer.path) }]),
   ];
