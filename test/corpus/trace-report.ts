@@ -18,6 +18,8 @@ const withStandIn = new Set([
 ]);
 // readelf and `go version` do not know what GODEBUG makes a Go program do.
 const chosenByVariable = /netdns-cgo/u;
+// Nor that a Go program resolves by what is linked into it.
+const withInterpreterInside = new Set(['frankenphp', 'datadog-agent']);
 
 /** Returns why an image cannot be run here; undefined if it can be tried. */
 function reasonNotTo({ name, kind, platform, truth }: CorpusImage): string | undefined {
@@ -27,6 +29,7 @@ function reasonNotTo({ name, kind, platform, truth }: CorpusImage): string | und
     return 'of several platforms, or of another';
   }
   if (chosenByVariable.test(name)) return 'a variable chooses its resolver';
+  if (withInterpreterInside.has(name)) return 'an interpreter inside the Go program resolves names';
   return standIns.has(kind) || withStandIn.has(name)
     ? 'its launcher, wrapper, supervisor or interpreter is a stand-in'
     : undefined;
