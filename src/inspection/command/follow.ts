@@ -1,5 +1,6 @@
 import { buildpacksInvocation, isBuildpacksLauncher } from './launchers/buildpacks.ts';
 import { baseName, defaultPath, type Invocation, isShell, joinPath } from './invocation.ts';
+import { configurationOf, execOf } from './launchers/configured.ts';
 import { launchOf } from './launchers/launchers.ts';
 import { type Found, hiddenProgram, type Located, nothing, type Outcome, type Program } from './outcome.ts';
 import { shebangOf } from './script.ts';
@@ -164,6 +165,7 @@ function startTool(follower: Follower, invocation: Invocation): Outcome {
     shell ??
     startPackageScript(follower, invocation) ??
     startLaunch(follower, invocation) ??
+    startConfigured(follower, invocation) ??
     startFile(follower, invocation)
   );
 }
@@ -253,6 +255,23 @@ function startLaunch(follower: Follower, invocation: Invocation): Outcome | unde
       ? startInterpreter(follower, { ...invocation, env, direct: false }, located)
       : started;
   return launch.isQuiet ? outcome : { ...outcome, passing: together(outcome.passing, [launcher]) };
+}
+
+/** Follows a launcher whose configuration file says what it starts, if anything. */
+function startConfigured(follower: Follower, invocation: Invocation): Outcome | undefined {
+  const configuration = configurationOf(invocation);
+  if (configuration === undefined) return undefined;
+  const file = follower.at(joinPath(invocation.directory, configuration.path), true);
+  const text = file.type === 'file' ? file.text : undefined;
+  const argv = text === undefined ? null : execOf(text);
+  if (argv === undefined || (text === undefined && !configuration.mostly)) return undefined;
+  const itself = startFile(follower, invocation);
+  if (argv === null) {
+    const hidden = hiddenProgram('what its configuration file names, which is out of reach');
+    return { ...itself, stays: together(itself.stays, [hidden]) };
+  }
+  const outcome = follower.start({ ...invocation, argv, direct: false });
+  return { ...outcome, passing: together(outcome.passing, itself.stays) };
 }
 
 /** Follows the interpreter of a package manager: that which runs it, if it is a script itself, else python. */

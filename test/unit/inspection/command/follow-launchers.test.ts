@@ -144,6 +144,38 @@ describe('launchers', () => {
   });
 });
 
+describe('launchers whose configuration names the program', () => {
+  const both = 'app/server < usr/bin/ct';
+  const files: Files = {
+    'usr/bin/consul-template': '->/usr/bin/ct',
+    'usr/bin/ct': elf,
+    'usr/bin/vault': '->/usr/bin/ct',
+  };
+  it.each<[argv: string[], configuration: string | undefined, expected: string]>([
+    [['consul-template', '-config', '/c.hcl'], 'exec {\n  command = "/app/server -x"\n}\n', both],
+    [
+      ['consul-template', '-config=/c.hcl'],
+      'a = 1\nexec {\n  splay = "5s"\n  command = ["/app/server", "-x",]\n}\n',
+      both,
+    ],
+    [['consul-template', '--config=/c.hcl'], '{"template": [{}], "exec": {"command": ["/app/server"]}}', both],
+    [['consul-template', '-config', '/c.hcl'], 'exec = {\n  command = "cd / && /app/server"\n}\n', both],
+    [['consul-template', '-config', '/c.hcl'], '# exec { command = "/app/server" }\ntemplate {}\n', 'usr/bin/ct'],
+    [['consul-template', '-config', '/c.hcl'], 'template {\n  exec_timeout = "1s"\n}\n', 'usr/bin/ct'],
+    [['consul-template', '-config', '/c.hcl'], 'exec {\n  command = bin\n}\n', 'usr/bin/ct hidden'],
+    [['consul-template', '-config', '/c.hcl'], 'exec {\n  command = ["/app/server", 1]\n}\n', 'usr/bin/ct hidden'],
+    [['consul-template', '-config', '/c.hcl'], undefined, 'usr/bin/ct hidden'],
+    [['consul-template', '-template', 'a:b'], undefined, 'usr/bin/ct'],
+    [['vault', 'agent', '-config=/c.hcl'], 'exec {\n  command = ["/app/server"]\n}\n', both],
+    [['vault', 'agent', '-config=/c.hcl'], undefined, 'usr/bin/ct'],
+    [['vault', 'server', '-config=/c.hcl'], 'exec {\n  command = ["/app/server"]\n}\n', 'usr/bin/ct'],
+  ])('%j %j', (argv, configuration, expected) => {
+    expect(leads(argv, { files: { ...files, ...(configuration !== undefined && { 'c.hcl': configuration }) } })).toBe(
+      expected,
+    );
+  });
+});
+
 describe('supervisors', () => {
   const conf =
     '[supervisord]\nnodaemon=true\n[program:a]\ncommand=/app/server -x ; why\n[program:b]\ncommand=bash -c "exec /app/other"\n';
