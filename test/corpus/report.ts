@@ -117,7 +117,17 @@ export function textReport(corpus: Corpus, measurements: readonly Measurement[],
     .filter((one) => one.grade !== 'right')
     .map((one) => `${one.grade} ${one.entry.name} (${one.entry.trap}): ${detailOf(one.outcome)}`);
   const skipped = corpus.skipped.map(({ entry, reason }) => `SKIPPED ${entry.name} (${entry.trap}): ${reason}`);
-  return [table([[...header, ...costs], ...rows]), ...details, ...skipped, '', summaryText(summary)].join('\n');
+  const shown = table([[...header, ...costs], ...rows]);
+  return [shown, ...details, ...skipped, '', summaryText(summary), ...leftOut(corpus)].join('\n');
+}
+
+/** One line for the last table of .ci/run. */
+function leftOut({ built, skipped }: Corpus): string[] {
+  const [first] = skipped;
+  if (first === undefined) return [];
+  return [
+    `!! ${skipped.length} OF ${built.length + skipped.length} IMAGES OF THE CORPUS WERE LEFT OUT: ${first.reason}`,
+  ];
 }
 
 /** Returns the same for `--json`. */

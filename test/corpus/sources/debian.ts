@@ -79,19 +79,22 @@ async function unpackFile(root: string, draft: string, file: string): Promise<vo
 
 /** Writes apt's configuration into the cache and fetches the package lists once. */
 async function aptConfig(root: string): Promise<string> {
-  const file = join(root, 'apt.conf');
+  const file = join(root, 'apt-without-installed.conf');
   if (await exists(file)) return file;
-  const draft = join(root, 'apt.conf.draft');
-  const sources = join(root, 'sources.list');
+  const draft = `${file}.draft`;
+  const [sources, status] = [join(root, 'sources.list'), join(root, 'installed')];
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
   if (!(await exists(keyring))) throw new MissingSource(`${keyring} is not here: not a Debian machine`);
   await mkdir(join(root, 'lists/partial'), { recursive: true });
   await mkdir(join(root, 'archives/partial'), { recursive: true });
+  await writeFile(status, '');
   await writeFile(sources, `deb [signed-by=${keyring}] http://deb.debian.org/debian ${SUITE} main\n`);
   const settings = [
     '#clear APT::Architectures;',
     `APT::Architectures { ${ARCHITECTURES.map((name) => `"${name}";`).join(' ')} };`,
     `Dir::State::Lists "${join(root, 'lists')}";`,
+    // Without what this machine has installed: a newer version from elsewhere could not be downloaded from these lists.
+    `Dir::State::status "${status}";`,
     `Dir::Cache "${root}";`,
     `Dir::Etc::sourcelist "${sources}";`,
     'Dir::Etc::sourceparts "-";',

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildCorpus } from '../../corpus/build.ts';
 import { GLIBC, type CorpusImage } from '../../corpus/corpus-image.ts';
 import { corpusImages } from '../../corpus/images.ts';
-import { summarise } from '../../corpus/report.ts';
+import { summarise, textReport } from '../../corpus/report.ts';
 import type { Sources } from '../../corpus/sources.ts';
 import { MissingSource, openCache } from '../../corpus/sources/cache.ts';
 import { command } from '../../corpus/sources/command.ts';
@@ -70,7 +70,11 @@ describe('building the corpus', () => {
     const corpus = await buildCorpus([good, missing], sources);
     expect(corpus.built.map((one) => one.entry.name)).toEqual(['good']);
     expect(corpus.skipped).toEqual([{ entry: missing, reason: 'go is not installed' }]);
-    expect(summarise(corpus, [])).toMatchObject({ images: 0, skipped: 1, right: 0 });
+    const summary = summarise(corpus, []);
+    expect(summary).toMatchObject({ images: 0, skipped: 1, right: 0 });
+    expect(textReport(corpus, [], summary)).toMatch(
+      /^!! 1 OF 2 IMAGES OF THE CORPUS WERE LEFT OUT: go is not installed$/m,
+    );
   });
 
   it('does not hide a defect of its own', async () => {
