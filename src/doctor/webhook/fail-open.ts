@@ -34,7 +34,7 @@ export function readSample(line: string): Sample | undefined {
 }
 
 const LOG = {
-  text: 'The log of the API server has "failed calling webhook": x509 is the CA, i/o timeout a firewall or NetworkPolicy between control plane and Pods (docs/troubleshooting.md).',
+  text: 'The log of the API server has "failed calling webhook": x509 is the CA, i/o timeout a firewall or NetworkPolicy between control plane and Pods (docs/runbook.md#libcdnswebhookfailsopen).',
 };
 
 /** Judges what the API server has counted, since its start, of its calls to our entries (`names`). */

@@ -54,7 +54,7 @@ export function skipReason(
 export type Rehearsal = { readonly annotations: Labels } | { readonly refused: string };
 
 const REACH: Advice = {
-  text: 'The API server did not get an answer it trusts. Its log says why: x509 is the CA, i/o timeout a firewall, security group or NetworkPolicy between control plane and Pods. docs/troubleshooting.md.',
+  text: 'The API server did not get an answer it trusts. Its log says why: x509 is the CA, i/o timeout a firewall, security group or NetworkPolicy between control plane and Pods. docs/runbook.md#libcdnswebhookfailsopen.',
 };
 
 const LEARN: Advice = {
