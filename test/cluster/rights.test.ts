@@ -121,6 +121,20 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
       return all.filter(({ user }) => user.username === `system:serviceaccount:${NAMESPACE}:${NAME}`);
     }
 
+    /** Has the verdicts, once there are so many, look as if no Pod had used them for two days: the next use is written down. */
+    async function age(count: number): Promise<void> {
+      const names = async (): Promise<string[]> =>
+        (await cluster.kubectl(['get', 'imagelibcs', '--output=name'])).split('\n').filter(Boolean);
+      await expect.poll(names, { timeout: 10_000 }).toHaveLength(count);
+      const old = new Date(Date.now() - 48 * 3_600_000).toISOString();
+      const patch = async (name: string, change: object, ...flags: readonly string[]): Promise<unknown> =>
+        await cluster.kubectl(['patch', name, '--type=merge', `--patch=${JSON.stringify(change)}`, ...flags]);
+      for (const name of await names()) {
+        await patch(name, { spec: { detection: { seenAt: old } } });
+        await patch(name, { status: { checkedAt: old, lastUsedAt: old } }, '--subresource=status');
+      }
+    }
+
     async function used(): Promise<string[]> {
       const calls = (await events()).map(({ verb, objectRef, requestURI }) =>
         verbOn(verb, [objectRef?.resource, objectRef?.subresource].filter(Boolean).join('/') || requestURI),
@@ -134,19 +148,24 @@ describe.runIf(hasCluster() && process.env['LIBC_DNS_TEST_KUBECONFIG'] === undef
         layers: [layer([{ path: 'app', content: program }], 'gzip')],
         config: { entrypoint: ['/app'] },
       });
-      const spec = { containers: [{ name: 'main', image: registry.put('team/app:v1', app) }] };
       await cluster.kubectl(['annotate', 'secret', `${NAME}-ca`, '-n', NAMESPACE, 'libc-dns.dev/rotate=now']);
       const rights = granted(await readManifests('rbac.yaml'));
       const rare = [...INSTEAD, ...RARE.map((line) => line.replace(/ \(.*/, ''))];
       const expected = [...rights, ...EVERYBODY].filter((right) => !rare.includes(right) && !IMPLIED.includes(right));
+      const images: string[] = [];
       let round = 0;
       const makePods = async (): Promise<string[]> => {
         round += 1;
-        // The first Pod of a new namespace, and one of an image whose tag has been known for a while.
+        // The first Pod of a new namespace, with a new image; and one of an image that has been known for long.
         const namespace = ownName(`team-${round}`);
         await cluster.createNamespace(namespace, { 'libc-dns.dev/mode': 'enforce' });
-        const stored = await createPod(cluster, namespace, { name: 'app', annotations: {}, spec });
-        expect(optionsOf(stored)).toEqual(['timeout:5', 'attempts:10']);
+        images.push(registry.put(`team/app:v${round}`, app));
+        for (const [at, name] of images.slice(-2).entries()) {
+          const spec = { containers: [{ name: 'main', image: name }] };
+          const stored = await createPod(cluster, namespace, { name: `app-${at}`, annotations: {}, spec });
+          expect(optionsOf(stored)).toEqual(['timeout:5', 'attempts:10']);
+        }
+        await age(round);
         return await used();
       };
       await expect.poll(makePods, { timeout: 90_000, interval: 500 }).toEqual(expected.toSorted());
