@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import Fastify from 'fastify';
+import { openFastify } from './fastify.ts';
 
 /**
  * The floor: a fastify server with our TLS and body settings that only parses a review and allows the Pod. Arguments:
@@ -9,21 +8,10 @@ import Fastify from 'fastify';
 const [certFile = '', keyFile = '', port = '0', host = '127.0.0.1', patch = ''] = process.argv.slice(2);
 const patched = patch === '' ? {} : { patchType: 'JSONPatch', patch: btoa(patch) };
 
-const app = Fastify({
-  https: { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' },
-  bodyLimit: 7 * 1024 * 1024,
-  keepAliveTimeout: 100_000,
-  onProtoPoisoning: 'ignore',
-  onConstructorPoisoning: 'ignore',
-  logger: false,
-});
+const app = openFastify(certFile, keyFile);
 app.post('/mutate', async (request, reply) => {
   const { apiVersion, kind, request: review } = request.body as Record<string, unknown> & { request: { uid: string } };
   reply.header('content-type', 'application/json; charset=utf-8');
   return JSON.stringify({ apiVersion, kind, response: { uid: review.uid, allowed: true, ...patched } });
-});
-process.once('SIGTERM', () => {
-  app.server.closeAllConnections();
-  void app.close();
 });
 console.log(await app.listen({ host, port: Number(port) }));

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
-import Fastify from 'fastify';
 import pino from 'pino';
 import { Counter, Histogram, Registry } from 'prom-client';
+
+import { openFastify } from './fastify.ts';
 
 /**
  * The telling floor: the floor with what any webhook has that patches Pods and is operated: the same patch for all, a line of the log
@@ -26,14 +26,7 @@ const log = pino({ base: null }, pino.destination({ dest: 2, sync: false }));
 const counter = new Counter({ name: 'decisions_total', help: 'Pods.', labelNames: ['mode', 'reason'], registers });
 const duration = new Histogram({ name: 'duration_seconds', help: 'Time of a review.', registers });
 
-const app = Fastify({
-  https: { cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' },
-  bodyLimit: 7 * 1024 * 1024,
-  keepAliveTimeout: 100_000,
-  onProtoPoisoning: 'ignore',
-  onConstructorPoisoning: 'ignore',
-  logger: false,
-});
+const app = openFastify(certFile, keyFile);
 app.post('/mutate', async (request, reply) => {
   const began = performance.now();
   const { apiVersion, kind, request: review } = request.body as Review;
@@ -46,9 +39,5 @@ app.post('/mutate', async (request, reply) => {
   log.info({ uid, namespace, pod: object.metadata.generateName, ...decision, ms }, 'patched');
   reply.header('content-type', 'application/json; charset=utf-8');
   return JSON.stringify({ apiVersion, kind, response: { uid, allowed: true, ...patched } });
-});
-process.once('SIGTERM', () => {
-  app.server.closeAllConnections();
-  void app.close();
 });
 await app.listen({ host: '127.0.0.1', port: Number(port) });

@@ -8,6 +8,7 @@ import type { Io } from '../terminal/io.ts';
 import { beforeAbort } from '../util/abort.ts';
 import type { ClusterSection, Gap } from './report/report.ts';
 import type { Scanned, Surroundings } from './scan/scanned.ts';
+import type { LeftOut } from '../pod-resolvers/left-out.ts';
 
 /** The webhook installed in the cluster; `namespace` is undefined if there is none. */
 interface InstalledWebhook {
@@ -15,8 +16,8 @@ interface InstalledWebhook {
   readonly registered: boolean | undefined;
   readonly namespace: string | undefined;
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
-  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
-  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
+  /** Where the policy of the API server is alone. */
+  readonly podResolvers?: LeftOut | undefined;
   readonly gaps: readonly Gap[];
 }
 
@@ -81,7 +82,7 @@ export interface ClusterTerms<S extends Surroundings = Surroundings> {
   readonly gaps: readonly Gap[];
   /** Whether the webhook is installed; undefined if that could not be read. */
   readonly installed: boolean | undefined;
-  readonly podResolvers: InstalledWebhook['podResolvers'];
+  readonly podResolvers: LeftOut | undefined;
 }
 
 interface TermsOptions<S extends Surroundings> {

@@ -35,6 +35,7 @@ import { buildReport } from './report/build-report.ts';
 import { type AuditReport, type AuditSource, type ClusterSection, type Gap, sourcedText } from './report/report.ts';
 import { createPodGroups, type PodGroups } from './scan/pod-groups.ts';
 import type { Scanned } from './scan/scanned.ts';
+import type { LeftOut } from '../pod-resolvers/left-out.ts';
 
 export interface AuditFlags extends CommonFlags, ClusterFlags, ObjectFlags {}
 
@@ -59,8 +60,8 @@ interface Subject {
   readonly cluster: ClusterSection;
   readonly gaps: readonly Gap[];
   readonly installed: boolean | undefined;
-  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
-  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
+  /** Where the policy of the API server is alone. */
+  readonly podResolvers?: LeftOut | undefined;
   /** Labels assumed for namespaces without our label: manifests are read as if they enforced. */
   readonly unlabelled: Readonly<Record<string, string>>;
   /** Where the objects of manifests stand. */

@@ -85,12 +85,6 @@ export function summarize(remarks: readonly Remark[], fine: string, more: More =
   };
 }
 
-/** Returns the first names, and the number of the rest. */
-export function listed(names: readonly string[], most = 5): string {
-  const shown = names.slice(0, most).join(', ');
-  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
-}
-
 /** What a call to the API server is about (RequestInfo of k8s.io/apiserver). */
 interface Asked {
   readonly verb: string;

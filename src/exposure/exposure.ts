@@ -1,4 +1,4 @@
-import { compareText, counted } from '../util/text.ts';
+import { compareText, counted, listed } from '../util/text.ts';
 import { judgeKernel } from './kernels.ts';
 import type { KubeProxy } from './kube-proxy.ts';
 
@@ -96,8 +96,7 @@ const MOST_NAMES = 5;
 /** Lists the first three kernels. */
 function someKernels(kernels: ReadonlySet<string>): string {
   const names = [...kernels].toSorted(compareText).map((kernel) => kernel || '(no version)');
-  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
-  return `${names.slice(0, 3).join(', ')}${more}`;
+  return listed(names, 3);
 }
 
 /** Finds the nodes whose kernel is `chosen`; each kernel is judged once. */

@@ -108,3 +108,9 @@ export function replaceWithin(
   }
   return result.length + text.length - at > most ? undefined : result + text.slice(at);
 }
+
+/** Returns the first names, and the number of the rest. */
+export function listed(names: readonly string[], most = 5): string {
+  const shown = names.slice(0, most).join(', ');
+  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
+}

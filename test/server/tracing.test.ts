@@ -5,12 +5,16 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 
 import { type Collector, startCollector } from '../support/collector.ts';
 import { childrenOf } from '../support/family.ts';
-import { openTracedWebhooks, resolverOf, type TracedWebhooks } from '../support/traced-webhook.ts';
+import {
+  ADMITTED,
+  CALLER,
+  openTracedWebhooks,
+  resolverOf,
+  SAMPLED,
+  TRACE,
+  type TracedWebhooks,
+} from '../support/traced-webhook.ts';
 import type { WebhookProcess } from '../support/webhook-process.ts';
-
-const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
-const CALLER = '00f067aa0ba902b7';
-const SAMPLED = { traceparent: `00-${TRACE}-${CALLER}-01` };
 
 let webhooks: TracedWebhooks;
 
@@ -53,15 +57,7 @@ describe('a Pod with a new image', () => {
     ]);
     expect(new Set(requests.map(({ parentSpanId }) => parentSpanId))).toEqual(new Set([read?.spanId]));
     expect(admit).toMatchObject({
-      kind: 2,
-      attributes: {
-        'k8s.namespace.name': 'shop',
-        'libc_dns.mode': 'enforce',
-        'libc_dns.reason': 'MuslRetried',
-        'libc_dns.remedy': ['retry'],
-        'libc_dns.dry_run': false,
-        'libc_dns.patched': true,
-      },
+      ...ADMITTED,
       resource: {
         'service.name': 'libc-dns-webhook',
         'service.version': '0.1.0',

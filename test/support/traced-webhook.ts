@@ -53,6 +53,24 @@ export async function openTracedWebhooks(): Promise<TracedWebhooks> {
   };
 }
 
+/** A trace of an API server, and its span that calls the webhook. */
+export const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
+export const CALLER = '00f067aa0ba902b7';
+export const SAMPLED = { traceparent: `00-${TRACE}-${CALLER}-01` };
+
+/** The span of the review of a Pod that was patched, with the kind and attributes that docs/tracing.md promises. */
+export const ADMITTED = {
+  kind: 2,
+  attributes: {
+    'k8s.namespace.name': 'shop',
+    'libc_dns.mode': 'enforce',
+    'libc_dns.reason': 'MuslRetried',
+    'libc_dns.remedy': ['retry'],
+    'libc_dns.dry_run': false,
+    'libc_dns.patched': true,
+  },
+} as const;
+
 /** Returns a review of a Pod whose containers run an image, and have a password in their environment. */
 function review(reference: string): string {
   const whole = fixture('plain');

@@ -19,6 +19,7 @@ import type {
   WorkloadEntry,
 } from './report.ts';
 import { notLookedUp } from './unreadable.ts';
+import type { LeftOut } from '../../pod-resolvers/left-out.ts';
 
 interface ReportInput {
   readonly generatedAt: Date;
@@ -37,8 +38,8 @@ interface ReportInput {
   readonly accept?: Accepted;
   /** Whether the webhook is installed; undefined if that is not known. */
   readonly installed: boolean | undefined;
-  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
-  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
+  /** Where the policy of the API server is alone. */
+  readonly podResolvers?: LeftOut | undefined;
 }
 
 /** Findings that count, by the Pods that have them, and those that are accepted. */

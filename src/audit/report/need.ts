@@ -1,6 +1,7 @@
 import { exposingNodes, settingText } from '../../exposure/exposure.ts';
-import { counted, shellWord } from '../../util/text.ts';
+import { counted, listed, shellWord } from '../../util/text.ts';
 import type { AuditReport, NeedVerdict } from './report.ts';
+import type { LeftOut } from '../../pod-resolvers/left-out.ts';
 
 /** What the verdict follows from: parts of the report, and what it does not show. */
 interface NeedInput extends Pick<
@@ -9,8 +10,8 @@ interface NeedInput extends Pick<
 > {
   /** Whether the webhook is installed; undefined if that could not be read. */
   readonly installed: boolean | undefined;
-  /** Where the policy of the API server is alone: how many images each namespace's PodResolvers leaves out. */
-  readonly podResolvers?: ReadonlyMap<string, number> | undefined;
+  /** Where the policy of the API server is alone. */
+  readonly podResolvers?: LeftOut | undefined;
   /** Images that nobody has tried to read (`--offline`). */
   readonly notLookedUp: number;
 }
@@ -154,20 +155,16 @@ function policySteps({ namespaces, podResolvers }: NeedInput): string[] {
   const steps: string[] = [];
   if (missing.length > 0) {
     steps.push(
-      `Find out why there is no PodResolvers in ${some(missing)}, where the policy patches no Pod: libc-dns doctor --check registration,replicas`,
+      `Find out why there is no PodResolvers in ${listed(missing, 3)}, where the policy patches no Pod: libc-dns doctor --check registration,replicas`,
     );
   }
   if (leftOut.length > 0) {
     steps.push(
-      `Run the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of ${some(leftOut)} leaves images out, which count as unknown.`,
+      `Run the webhook beside the policy (admissionPolicy.webhook=true): the PodResolvers of ${listed(leftOut, 3)} leaves images out, which count as unknown.`,
     );
   }
   return steps;
 }
-
-/** Names three, and how many more there are. */
-const some = (names: readonly string[]): string =>
-  `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
 
 /** How to install it today: the README says so before a release and after. */
 export const INSTALL_GUIDE = 'https://github.com/libc-dns/libc-dns-webhook#install-it';

@@ -2,7 +2,7 @@ import type { KubeClient } from '../../kubernetes/client.ts';
 import { KubeError } from '../../kubernetes/errors.ts';
 import { eachObject } from '../../kubernetes/lists.ts';
 import { type KubeObject, RESOURCES } from '../../kubernetes/objects.ts';
-import { LEFT_OUT, NAME } from '../../pod-resolvers/object.ts';
+import { type LeftOut, listLeftOut } from '../../pod-resolvers/left-out.ts';
 import { asObject } from '../../util/json.ts';
 import { compareText } from '../../util/text.ts';
 import type { Gap } from '../report/report.ts';
@@ -16,8 +16,8 @@ interface Installation {
   readonly namespace: string | undefined;
   /** Its configuration, with the name of its ConfigMap. */
   readonly configuration: { readonly name: string; readonly text: string } | undefined;
-  /** Where the policy is alone: how many images each namespace's PodResolvers leaves out; undefined if that could not be read. */
-  readonly podResolvers: ReadonlyMap<string, number> | undefined;
+  /** Where the policy is alone; undefined if that could not be read. */
+  readonly podResolvers: LeftOut | undefined;
 }
 
 /** Matches the names of our webhook entries, such as `pods.libc-dns.dev`. */
@@ -120,18 +120,13 @@ export async function findInstallation(
 async function readPodResolvers(
   { client, signal, gaps }: Finding,
   policy: Registered | undefined,
-): Promise<Installation['podResolvers']> {
+): Promise<LeftOut | undefined> {
   if (policy?.found !== true) return undefined;
-  const found = new Map<string, number>();
-  let isRead = false;
+  let found: LeftOut | undefined;
   await orGap(gaps, 'podresolvers', 'list podresolvers.libc-dns.dev: where the policy patches Pods', async () => {
-    await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true, signal }, () => ({ metadata }) => {
-      const { name, namespace, annotations } = metadata;
-      if (name === NAME && namespace !== undefined) found.set(namespace, Number(annotations?.[LEFT_OUT] ?? 0));
-    });
-    isRead = true;
+    found = await listLeftOut(client, signal);
   });
-  return isRead ? found : undefined;
+  return found;
 }
 
 async function readConfiguration(

@@ -4,8 +4,8 @@ import { type Exposure, exposingNodes, settingText } from '../../exposure/exposu
 import type { FixState } from '../../exposure/kernel-fixes.ts';
 import { judgeKernel, type KernelLevel } from '../../exposure/kernels.ts';
 import { type KubeProxy, kubeProxyOf, type KubeProxySources } from '../../exposure/kube-proxy.ts';
-import { compareText, counted, shellWord } from '../../util/text.ts';
-import { type Advice, failure, listed, ok, type Outcome, skipped, warning, errorText } from '../check.ts';
+import { compareText, counted, shellWord, listed } from '../../util/text.ts';
+import { type Advice, failure, ok, type Outcome, skipped, warning, errorText } from '../check.ts';
 import { NeedsClusterError, type Evidence } from '../evidence.ts';
 import type { Check } from '../run.ts';
 import type { DnsSeen, NodeSeen } from '../view/view.ts';

@@ -1,8 +1,8 @@
 import { appliedDecision, type AppliedDecision, lostPatch } from '../../audit/decided.ts';
 import type { OwnerSeen, PodSeen } from '../../cluster/pod-seen.ts';
 import type { DnsConfig, PolicyConfig } from '../../policy/model.ts';
-import { compareText, counted } from '../../util/text.ts';
-import { listed, ok, type Outcome, skipped, warning } from '../check.ts';
+import { compareText, counted, listed } from '../../util/text.ts';
+import { ok, type Outcome, skipped, warning } from '../check.ts';
 
 const appliedTo = ({ view }: PodSeen): AppliedDecision | undefined => appliedDecision(view.annotations);
 

@@ -1,5 +1,5 @@
-import { counted } from '../../util/text.ts';
-import { listed, ok, type Outcome, warning } from '../check.ts';
+import { counted, listed } from '../../util/text.ts';
+import { ok, type Outcome, warning } from '../check.ts';
 import type { MutatingPolicy } from '../view/view.ts';
 import { isOurs } from '../webhook/registration.ts';
 import { concernsPods } from '../webhook/scope.ts';

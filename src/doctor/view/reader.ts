@@ -5,9 +5,9 @@ import { readKubeProxy } from '../../cluster/kube-proxy.ts';
 import { type OwnerSeen, podSeen } from '../../cluster/pod-seen.ts';
 import { type KubeClient, readLines, type Transport } from '../../kubernetes/client.ts';
 import { callError, isKubeError, statusError, transportError } from '../../kubernetes/errors.ts';
-import { by, eachObject, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
+import { by, getOne, listAll, shaped, stringData } from '../../kubernetes/lists.ts';
 import { type Labels, type Resource, resourcePath, RESOURCES } from '../../kubernetes/objects.ts';
-import { LEFT_OUT, NAME } from '../../pod-resolvers/object.ts';
+import { listLeftOut } from '../../pod-resolvers/left-out.ts';
 import { readPod } from '../../policy/read-pod.ts';
 import * as objects from './objects.ts';
 import type { ClusterView, MutatingPolicy, Right, WebhookConfiguration } from './view.ts';
@@ -47,15 +47,6 @@ async function mutatingPolicies(client: Requests): Promise<readonly MutatingPoli
     }
   }
   throw missing;
-}
-
-async function podResolvers(client: Requests): Promise<ReadonlyMap<string, number>> {
-  const found = new Map<string, number>();
-  await eachObject({ client, resource: RESOURCES.podResolvers, metadataOnly: true }, () => ({ metadata }) => {
-    const { name, namespace, annotations } = metadata;
-    if (name === NAME && namespace !== undefined) found.set(namespace, Number(annotations?.[LEFT_OUT] ?? 0));
-  });
-  return found;
 }
 
 const answer = z.object({ status: z.object({ allowed: z.boolean() }) });
@@ -150,7 +141,7 @@ export function createDoctorView(client: KubeClient, transport: Transport): Clus
     webhookConfigurations: () => configurations(),
     webhookConfigurationsNamed: (name) => configurations({ fieldSelector: `metadata.name=${name}` }),
     mutatingPolicies: () => mutatingPolicies(client),
-    podResolvers: () => podResolvers(client),
+    podResolvers: () => listLeftOut(client),
     lease: (namespace, name) =>
       getOne(client, resourcePath(RESOURCES.leases, name, namespace), by(objects.lease, 'Lease')),
     service: (namespace, name) =>

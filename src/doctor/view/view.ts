@@ -2,6 +2,7 @@ import type { OwnerSeen, PodSeen } from '../../cluster/pod-seen.ts';
 import type { KubeProxySources } from '../../exposure/kube-proxy.ts';
 import type { Labels } from '../../kubernetes/objects.ts';
 import type { ClusterFacts, PodView } from '../../policy/model.ts';
+import type { LeftOut } from '../../pod-resolvers/left-out.ts';
 
 /**
  * What the checks need from a cluster; reader.ts implements it. Every method rejects with an error that has a `code`:
@@ -26,7 +27,7 @@ export interface ClusterView {
   /**
    * Returns how many images each namespace's PodResolvers leaves out. Rejects with `not-found` if the API server does not have this kind.
    */
-  podResolvers(): Promise<ReadonlyMap<string, number>>;
+  podResolvers(): Promise<LeftOut>;
   lease(namespace: string, name: string): Promise<LeaseSeen | undefined>;
   service(namespace: string, name: string): Promise<ServiceSeen | undefined>;
   deployments(namespace: string): Promise<readonly DeploymentSeen[]>;

@@ -1,9 +1,10 @@
 import type { Config } from '../../config/schema.ts';
 import { SYSTEM_NAMESPACES } from '../../policy/scope.ts';
-import { counted } from '../../util/text.ts';
-import { failure, listed, type Outcome, type Remark, summarize, warning } from '../check.ts';
+import { counted, listed } from '../../util/text.ts';
+import { failure, type Outcome, type Remark, summarize, warning } from '../check.ts';
 import type { MutatingPolicy, ServiceSeen, WebhookConfiguration, WebhookEntry } from '../view/view.ts';
 import { concernsPods, selects } from './scope.ts';
+import type { LeftOut } from '../../pod-resolvers/left-out.ts';
 
 /** Matches the names of our entries, in the chart and in the manifests, whatever the configuration's name. */
 const OURS = /(^|\.)libc-dns\.dev$/;
@@ -34,10 +35,7 @@ export interface RegistrationEvidence {
    * Namespaces in scope, and how many images each PodResolvers leaves out; `no kind`: the API server has no PodResolvers; undefined: they may not be
    * read, or there is no policy.
    */
-  readonly podResolvers:
-    | 'no kind'
-    | { readonly inScope: readonly string[]; readonly leftOut: ReadonlyMap<string, number> }
-    | undefined;
+  readonly podResolvers: 'no kind' | { readonly inScope: readonly string[]; readonly leftOut: LeftOut } | undefined;
 }
 
 const INSTALL = { text: 'Install it: docs/install.md. Nothing is patched until a namespace or a Pod is labelled.' };

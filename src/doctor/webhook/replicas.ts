@@ -1,6 +1,6 @@
 import type { PodSeen } from '../../cluster/pod-seen.ts';
-import { counted, shellWord } from '../../util/text.ts';
-import { failure, listed, type Outcome, type Remark, skipped, summarize } from '../check.ts';
+import { counted, shellWord, listed } from '../../util/text.ts';
+import { failure, type Outcome, type Remark, skipped, summarize } from '../check.ts';
 import type { BudgetSeen, DeploymentSeen, LeaseSeen } from '../view/view.ts';
 import { selects } from './scope.ts';
 

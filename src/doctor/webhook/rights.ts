@@ -1,8 +1,9 @@
 import { type DaemonSetChoice, parseDaemonSets } from '../../config/options.ts';
 import type { Config } from '../../config/schema.ts';
 import { POLICY_KINDS } from '../../exposure/policies/kinds.ts';
-import { failure, listed, ok, type Outcome, warning } from '../check.ts';
+import { failure, ok, type Outcome, warning } from '../check.ts';
 import type { Right } from '../view/view.ts';
+import { listed } from '../../util/text.ts';
 
 /** A right that the webhook uses (docs/security.md, "What it may do"). */
 export interface Need extends Right {

@@ -1,8 +1,9 @@
 import type { Labels } from '../../kubernetes/objects.ts';
 import type { PodView, PolicyConfig } from '../../policy/model.ts';
 import { effectiveMode, MODE_LABEL } from '../../policy/scope.ts';
-import { listed, ok, type Outcome, type Remark, summarize } from '../check.ts';
+import { ok, type Outcome, type Remark, summarize } from '../check.ts';
 import type { AdmissionRule, LabelSelector, WebhookEntry } from '../view/view.ts';
+import { listed } from '../../util/text.ts';
 
 interface ScopeEvidence {
   readonly entries: readonly WebhookEntry[];
