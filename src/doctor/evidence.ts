@@ -76,7 +76,7 @@ export interface Evidence {
   readonly policies: () => Promise<readonly MutatingPolicy[]>;
   /** The namespace of the release: of that Service, else the one that our policy names. */
   readonly home: () => Promise<string | undefined>;
-  /** The Deployments whose Pods that Service selects; where there is none, those of the release. */
+  /** The Deployments whose Pods that Service selects; without a Service, the release's Deployments. */
   readonly deployments: () => Promise<readonly DeploymentSeen[]>;
   readonly webhookConfig: () => Promise<WebhookConfig>;
   readonly policy: () => Promise<PolicyConfig>;

@@ -52,7 +52,7 @@ export function noteOffer(
   if (images.size >= MOST_IMAGES + SPARE_IMAGES) forgetLeastUsed(images);
 }
 
-/** Forgets the images for which the fewest Pods are asked, of the same use those offered first. */
+/** Forgets the images that the fewest Pods use; if equally many do, the image that was offered first. */
 function forgetLeastUsed(images: OfferedImages): void {
   const used = [...images].map(([key, image]) => ({ key, pods: podsOf(image) }));
   const sorted = used.toSorted((a, b) => a.pods - b.pods);

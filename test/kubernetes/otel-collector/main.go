@@ -1,5 +1,5 @@
 // Command otel-collector is OpenTelemetry's collector with its OTLP receiver and one exporter of ours, which prints each message as
-// the collector's own JSON. Its arguments are those of every collector: `--config=yaml:...`.
+// the collector's own JSON. It takes the arguments that every collector takes: `--config=yaml:...`.
 package main
 
 import (

@@ -36,7 +36,7 @@ describe('trust', () => {
     ['an old CA beside it', () => evidence({ caBundle: elsewhere + ours.ca }), 'ok', /1 replica/],
     ['the certificate itself in the bundle', () => evidence({ caBundle: ours.cert }), 'ok', /1 replica/],
     ['no bundle', () => evidence({ caBundle: '' }), 'failure', /carries no caBundle/],
-    ['a bundle that is none', () => evidence({ caBundle: 'nonsense' }), 'failure', /no readable certificate/],
+    ['a bundle without a certificate', () => evidence({ caBundle: 'nonsense' }), 'failure', /no readable certificate/],
     [
       'another CA',
       () => evidence({ caBundle: elsewhere }),
