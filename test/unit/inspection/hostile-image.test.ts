@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { type ImageSource, ImageSourceError } from '../../../src/detection/image-source.ts';
 import { createInspector, inspectImage } from '../../../src/inspection/inspect.ts';
 import { admissionLimits, backgroundScanLimits, createSharedResources } from '../../../src/inspection/limits.ts';
-import { indexOfToc } from '../../../src/inspection/layer-toc.ts';
+import { indexOfToc } from '../../../src/inspection/reading/layer-toc.ts';
 import { normalizePath } from '../../../src/inspection/overlay.ts';
 import type { FairThread } from '../../../src/util/limits/fair-thread.ts';
 import type { FairSlots } from '../../../src/util/limits/fair-slots.ts';

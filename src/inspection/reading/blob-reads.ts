@@ -1,4 +1,4 @@
-import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
+import type { BlobReader, Descriptor, LookupContext } from '../../detection/image-source.ts';
 
 /**
  * Reads a blob from its start, window by window. Requests a window only when the consumer has used up the one before

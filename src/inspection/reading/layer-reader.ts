@@ -5,14 +5,14 @@ import type {
   ImageSource,
   LookupContext,
   Meter,
-} from '../detection/image-source.ts';
+} from '../../detection/image-source.ts';
 import { readRange, readWindows } from './blob-reads.ts';
-import { type InflateEnd, inflatePrefix, singleChunk } from './formats/compression.ts';
-import { longestScript, longestText, readContent, searchMarks } from './formats/file-content.ts';
-import { byteCursor, fileBytes, readTar, type TarAllowance, type TarEntry } from './formats/tar.ts';
+import { type InflateEnd, inflatePrefix, singleChunk } from '../formats/compression.ts';
+import { longestScript, longestText, readContent, searchMarks } from '../formats/file-content.ts';
+import { byteCursor, fileBytes, readTar, type TarAllowance, type TarEntry } from '../formats/tar.ts';
 import { hasToc, readToc } from './layer-toc.ts';
-import { type InspectLimits, namesOfFiles, type Resources, tinyLayer } from './limits.ts';
-import { entryBytes, type FileContent, layerIndex, type LayerIndex, type LayerNode } from './overlay.ts';
+import { type InspectLimits, namesOfFiles, type Resources, tinyLayer } from '../limits.ts';
+import { entryBytes, type FileContent, layerIndex, type LayerIndex, type LayerNode } from '../overlay.ts';
 
 /** Reads an image's layers within limits, and holds what is known of them. */
 export interface LayerReader {

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 
-import type { BlobReader, Descriptor, LookupContext } from '../detection/image-source.ts';
-import { itemsOf, parseBoundedJson } from '../util/json-bounds.ts';
-import { isObject } from '../util/json.ts';
+import type { BlobReader, Descriptor, LookupContext } from '../../detection/image-source.ts';
+import { itemsOf, parseBoundedJson } from '../../util/json-bounds.ts';
+import { isObject } from '../../util/json.ts';
 import { readRange } from './blob-reads.ts';
-import { inflatePrefix, singleChunk } from './formats/compression.ts';
-import { readTar } from './formats/tar.ts';
-import { namesOfFiles, type Resources } from './limits.ts';
-import { entryBytes, type LayerIndex, layerIndex, type LayerNode, type LookupCount } from './overlay.ts';
+import { inflatePrefix, singleChunk } from '../formats/compression.ts';
+import { readTar } from '../formats/tar.ts';
+import { namesOfFiles, type Resources } from '../limits.ts';
+import { entryBytes, type LayerIndex, layerIndex, type LayerNode, type LookupCount } from '../overlay.ts';
 
 const stargzDigest = 'containerd.io/snapshot/stargz/toc.digest';
 const chunkedPosition = 'io.github.containers.zstd-chunked.manifest-position';

@@ -1,8 +1,8 @@
-import type { Descriptor } from '../detection/image-source.ts';
-import { likelihood } from './history.ts';
-import { type ImageFacts, likelihoodOf } from './image-facts.ts';
+import type { Descriptor } from '../../detection/image-source.ts';
+import { likelihood } from '../history.ts';
+import { type ImageFacts, likelihoodOf } from '../image-facts.ts';
 import type { LayerReader } from './layer-reader.ts';
-import { type InspectLimits, tinyLayer } from './limits.ts';
+import { type InspectLimits, tinyLayer } from '../limits.ts';
 
 /** Which layer to read next, and how much of it. */
 interface NextRead {
