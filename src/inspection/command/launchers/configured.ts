@@ -1,5 +1,5 @@
-import { splitWords } from '../../shell/parse.ts';
 import { baseName, type Invocation } from '../invocation.ts';
+import { argvOf, optionValue } from './launchers.ts';
 
 /** A launcher whose configuration file may name what it starts, in a block `exec`. */
 interface Shape {
@@ -32,12 +32,8 @@ export function configurationOf({ argv }: Invocation): LauncherConfiguration | u
   const name = baseName(program);
   const shape = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   if (shape === undefined || (shape.verb !== undefined && !words.includes(shape.verb))) return undefined;
-  for (const [at, word] of words.entries()) {
-    const value = /^--?config(?:=(?<path>.*))?$/u.exec(word);
-    const path = value?.groups?.['path'] ?? (value === null ? undefined : words[at + 1]);
-    if (path !== undefined && path !== '') return { path, mostly: shape.mostly };
-  }
-  return undefined;
+  const path = optionValue(words, '-config') ?? '';
+  return path === '' ? undefined : { path, mostly: shape.mostly };
 }
 
 /**
@@ -66,6 +62,5 @@ function commandOf(value: string): readonly string[] | null {
   const words: readonly unknown[] = Array.isArray(command) ? command : [command];
   if (!words.every((word) => typeof word === 'string')) return null;
   const [only = ''] = words;
-  if (words.length !== 1) return words;
-  return /[;&|$<>`]/u.test(only) ? ['/bin/sh', '-c', only] : splitWords(only);
+  return words.length === 1 ? argvOf(only) : words;
 }

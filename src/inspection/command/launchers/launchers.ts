@@ -145,12 +145,7 @@ function launched(words: readonly string[], shape: Shape, isProgram: (word: stri
   if (verbs !== undefined && begin === 0) return undefined;
   const rest = words.slice(begin);
   const line = text === '' ? undefined : optionValue(rest, text);
-  if (line !== undefined)
-    return {
-      argv: /[;&|$<>`]/u.test(line) ? ['/bin/sh', '-c', line] : splitWords(line),
-      ofEnvironment: false,
-      isQuiet: false,
-    };
+  if (line !== undefined) return { argv: argvOf(line), ofEnvironment: false, isQuiet: false };
   const argv =
     program === 'dashes'
       ? (afterDashes(rest) ?? afterSearch(rest, isProgram))
@@ -163,7 +158,12 @@ function launched(words: readonly string[], shape: Shape, isProgram: (word: stri
 const isQuietWith = ({ asks }: Shape, options: readonly string[]): boolean =>
   asks !== undefined && !options.some((word) => asks.test(word));
 
-function optionValue(words: readonly string[], option: string): string | undefined {
+/** Returns the command line that a text stands for: a shell's if it has what only shells know. */
+export const argvOf = (text: string): readonly string[] =>
+  /[;&|$<>`]/u.test(text) ? ['/bin/sh', '-c', text] : splitWords(text);
+
+/** Returns the value of an option, after `=` or in the next word; one dash or two are the same. */
+export function optionValue(words: readonly string[], option: string): string | undefined {
   for (const [at, word] of words.entries()) {
     const plain = word.replace(/^--/u, '-');
     const wanted = option.replace(/^--/u, '-');
