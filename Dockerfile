@@ -38,5 +38,5 @@ USER 65532:65532
 EXPOSE 10250 9402
 # The program as a command: docker run IMAGE detect alpine:3.22. Without V8's compiler between the quick one and the thorough one: it
 # takes memory and saves no time here. The start ends with a full collection of garbage; without room for 32 MB it would take two more.
-ENTRYPOINT ["/nodejs/bin/node", "--no-maglev", "--initial-old-space-size=32", "/app/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--initial-old-space-size=32", "/app/main.js"]
 CMD ["serve"]

@@ -88,7 +88,7 @@ export async function check(bench: Bench): Promise<boolean> {
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
   const starts: Starts = {
     floor: () => startFloor(bench.keys),
-    ours: () => startOurs(bench.keys, { main: bench.main, settings }),
+    ours: () => startOurs(bench.keys, { main: bench.main, settings, inPod: true }),
   };
   try {
     const texts = textsOf('plain', registry.stand);

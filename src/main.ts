@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
 import { openDetector } from './app/detection.ts';
 import { personalReporter, type Surroundings } from './app/join.ts';
+import { rehearse } from './app/rehearsal.ts';
 import { openServer } from './app/serve.ts';
 import { type ProgramParts, run } from './commands/program.ts';
 import { listFolder, readTextFile, readTextStream } from './terminal/input.ts';
@@ -89,6 +90,7 @@ const parts: ProgramParts = {
     return await openDoctor(context, around);
   },
   collectGarbage,
+  rehearse,
   untilStopped,
   onVerbosity,
   untilInterrupted,

@@ -12,7 +12,7 @@ import { ROOT } from './helm.ts';
 describe('the look at the image', () => {
   const good: BuiltImage['config']['config'] = {
     User: '65532:65532',
-    Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--initial-old-space-size=32', '/app/main.js'],
+    Entrypoint: ['/nodejs/bin/node', '--initial-old-space-size=32', '/app/main.js'],
     Cmd: ['serve'],
     WorkingDir: '/app',
     ExposedPorts: { '9402/tcp': {}, '10250/tcp': {} },
@@ -36,8 +36,8 @@ describe('the look at the image', () => {
     ['no user', { User: undefined }, /user ""/],
     ['a shell', { Entrypoint: ['/bin/sh', '-c'] }, /entry point/],
     ["the base's own way to start", { Entrypoint: ['/nodejs/bin/node'] }, /entry point/],
-    ['another flag', { Entrypoint: ['/nodejs/bin/node', '--no-maglev', '--inspect', '/app/main.js'] }, /entry point/],
-    ['a flag less', { Entrypoint: ['/nodejs/bin/node', '--no-maglev', '/app/main.js'] }, /entry point/],
+    ['another flag', { Entrypoint: ['/nodejs/bin/node', '--inspect', '/app/main.js'] }, /entry point/],
+    ['a flag less', { Entrypoint: ['/nodejs/bin/node', '/app/main.js'] }, /entry point/],
     ['another command', { Cmd: ['main.js', 'serve'] }, /command/],
     ['another folder', { WorkingDir: '/' }, /working directory/],
     ['another port', { ExposedPorts: { '443/tcp': {} } }, /ports 443/],

@@ -12,7 +12,7 @@ export const FILES: readonly string[] = [
 ];
 
 /** Node's flags. */
-const FLAGS = ['--no-maglev', '--initial-old-space-size=32'] as const;
+const FLAGS = ['--initial-old-space-size=32'] as const;
 
 const LABELS: Readonly<Record<string, RegExp>> = {
   'org.opencontainers.image.title': /^libc-dns-webhook$/,

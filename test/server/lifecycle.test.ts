@@ -109,3 +109,29 @@ describe('slow and broken callers', () => {
     expect(answerOf(await webhook.post(body)).allowed).toBe(true);
   });
 });
+
+describe('the rehearsal of reviews in a Pod', () => {
+  const rehearsed = 'reviews have been rehearsed';
+
+  it('comes after the first Pod, and is seen neither in the metrics nor in the log', async () => {
+    webhook = await startWebhook({
+      flags: ['--namespace-mode', 'enforce', '--offline'],
+      environment: { KUBERNETES_SERVICE_HOST: '127.0.0.1' },
+      settings: { TLS_MODE: 'ephemeral', SERVER_ADDRESS: '127.0.0.1' },
+    });
+    const { lines, post, probes } = webhook;
+    await post(body);
+    await expect.poll(() => lines.some(({ msg }) => msg === rehearsed), { timeout: 12_000 }).toBe(true);
+    const metrics = await (await fetch(`${probes}/metrics`)).text();
+    expect(metrics).toContain('libc_dns_decision_duration_seconds_count 1\n');
+    expect(lines.filter(({ uid }) => typeof uid === 'string')).toHaveLength(1);
+  });
+
+  it('does not come outside a Pod', async () => {
+    webhook = await startWebhook({ flags: ['--namespace-mode', 'enforce', '--offline'] });
+    const { lines, post } = webhook;
+    await post(body);
+    await sleep(3000);
+    expect(lines.filter(({ msg }) => msg.includes('rehears'))).toEqual([]);
+  });
+});

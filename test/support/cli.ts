@@ -62,6 +62,7 @@ export async function cli(argv: readonly string[], options: CliOptions = {}): Pr
     openServer: notHere,
     openDoctor: options.openDoctor ?? notHere,
     collectGarbage: () => {},
+    rehearse: notHere,
     untilStopped: notHere,
     onVerbosity: notHere,
     openCluster: async () => {
