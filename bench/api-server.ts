@@ -6,7 +6,7 @@ import type { Bench, Part } from './part.ts';
 import { apiServerTime, installPolicies } from './policy.ts';
 import { benchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
-import { startFloor, startOurs, startPeer, type BenchServer, type Keys } from './servers.ts';
+import { startFloor, startOurs, type BenchServer, type Keys } from './servers.ts';
 import { figure, percentile } from './statistics.ts';
 
 /** Concurrent clients, as in a busy cluster: `kubectl`, controllers, CI. */
@@ -147,17 +147,17 @@ export const apiServer: Part = async (bench) => {
     process.stderr.write(`!! the API server was not measured: ${missing}\n`);
     return undefined;
   }
-  const { keys, main, peer } = bench;
+  const { keys, main, peers } = bench;
   const [cluster, registry] = [await startCluster(), await benchRegistry()];
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
   const servers = [
     await startFloor(keys),
     await startFloor(keys, { name: 'patch', patch: PATCH }),
     await startOurs(keys, { main, settings, flags: ['--kubeconfig', cluster.kubeconfig] }),
-    ...(peer === undefined ? [] : [await startPeer(keys, peer.command, peer.path)]),
   ];
   try {
-    const kinds = [...KINDS, ...(peer === undefined ? [] : ['peer'])];
+    for (const { start } of peers) servers.push(await start(keys));
+    const kinds = [...KINDS, ...peers.map(({ name }) => name)];
     for (const kind of kinds) await cluster.createNamespace(`bench-${kind}`);
     await cluster.apply(...servers.map((server) => registration(server, keys)));
     const image = registry.stand('pod');
@@ -177,7 +177,7 @@ export const apiServer: Part = async (bench) => {
     ]);
     const table = {
       title: 'Pods created through a real API server',
-      note: `${LANES} at once; milliseconds as the client sees them. API server, etcd, webhooks and client share the processors; "processor" is the API server's own time for a Pod, in milliseconds, "policy itself" what its histogram says of a check. "patch": the floor with a fixed patch like ours. "policy-5000": no webhook, and the API server's own policy, which knows 5,000 images of the namespace.`,
+      note: `${LANES} at once; milliseconds as the client sees them. API server, etcd, webhooks and client share the processors; "processor" is the API server's own time for a Pod, in milliseconds, "policy itself" what its histogram says of a check. "patch": the floor with a fixed patch like ours; "pepr": Pepr's controller with one. "policy-5000": no webhook, and the API server's own policy, which knows 5,000 images of the namespace.`,
       columns: ['webhook', 'Pods/s', 'p50', 'p99', 'added to p50', 'processor', 'policy itself'],
       rows,
     };

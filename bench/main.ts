@@ -8,7 +8,7 @@ import { coldPath } from './cold.ts';
 import { check } from './check.ts';
 import { largeCluster } from './model.ts';
 import type { Bench, Part } from './part.ts';
-import { findPeer, type Peer } from './peer.ts';
+import { findAgnhost, findPepr, likeAgnhost, type Peer } from './peer.ts';
 import { markdown, withTables, type PartResult } from './report.ts';
 import { makeKeys } from './servers.ts';
 import { readerStart } from './reader.ts';
@@ -71,22 +71,24 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-/** The parts that have rows of a peer. */
-const WITH_PEER = ['warm', 'api'];
+/** The parts that have rows of peers. */
+const WITH_PEERS = ['warm', 'api'];
 
-function peerOf(): Peer | undefined {
-  if (values.peer !== undefined) return { command: values.peer, path: values['peer-path'] };
-  return values.quick !== true && chosen.some((name) => WITH_PEER.includes(name)) ? findPeer() : undefined;
+function findPeers(): readonly Peer[] {
+  const named = values.peer === undefined ? undefined : likeAgnhost('peer', values.peer, values['peer-path']);
+  const find = values.quick !== true && chosen.some((name) => WITH_PEERS.includes(name));
+  const peers = [named ?? (find ? findAgnhost() : undefined), find ? findPepr() : undefined];
+  return peers.filter((peer) => peer !== undefined);
 }
 
-const peer = peerOf();
+const peers = findPeers();
 const { main, remove } = bundle();
 const keys = await makeKeys();
 const bench: Bench = {
   keys,
   main,
   ...(values.quick === true ? { rounds: 1, seconds: 1 } : { rounds: 5, seconds: 4 }),
-  ...(peer && { peer }),
+  peers,
   progress,
 };
 const data: Record<string, unknown> = {};

@@ -10,7 +10,8 @@ export interface Bench {
   readonly rounds: number;
   /** Length of each measurement. */
   readonly seconds: number;
-  readonly peer?: Peer;
+  /** Other webhooks, for the parts that compare with them. */
+  readonly peers: readonly Peer[];
   /** Shows the progress on a terminal. */
   readonly progress: (text: string) => void;
 }

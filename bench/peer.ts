@@ -3,12 +3,21 @@ import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 
 import { agnhostFolder, missingIn } from '../test/kubernetes/programs.ts';
+import { installPepr, startPepr } from './pepr.ts';
+import { startPeer, type BenchServer, type Keys } from './servers.ts';
 
-/** Another webhook to compare with, and its path. */
+/** Another webhook to compare with. */
 export interface Peer {
-  readonly command: string;
-  readonly path: string;
+  /** Of its rows. */
+  readonly name: string;
+  readonly start: (keys: Keys) => Promise<BenchServer>;
 }
+
+/** Returns a webhook that takes agnhost's flags. */
+export const likeAgnhost = (name: string, command: string, path: string): Peer => ({
+  name,
+  start: (keys) => startPeer(keys, name, command, path),
+});
 
 /** Its webhook that gives Pods named as it likes an init container, and leaves others alone. */
 const PATH = '/mutating-pods';
@@ -17,13 +26,19 @@ const PATH = '/mutating-pods';
  * Returns agnhost, Kubernetes' test webhook in Go. Builds it from its published Go module if that was not done before; undefined, after a
  * warning, if it cannot be built here.
  */
-export function findPeer(): Peer | undefined {
+export function findAgnhost(): Peer | undefined {
   const build = fileURLToPath(new URL('../test/kubernetes/main.ts', import.meta.url));
   if (missingIn(agnhostFolder, ['agnhost']).length > 0) {
     spawnSync(process.execPath, [build, '--agnhost'], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
   if (missingIn(agnhostFolder, ['agnhost']).length === 0)
-    return { command: join(agnhostFolder, 'agnhost'), path: PATH };
-  process.stderr.write('!! agnhost was not built: there are no rows of a peer\n');
+    return likeAgnhost('agnhost', join(agnhostFolder, 'agnhost'), PATH);
+  process.stderr.write('!! agnhost was not built: it has no rows\n');
   return undefined;
+}
+
+/** Returns Pepr, a framework for webhooks in TypeScript; undefined, after a warning, if it cannot be installed here. */
+export function findPepr(): Peer | undefined {
+  const folder = installPepr();
+  return folder === undefined ? undefined : { name: 'pepr', start: (keys) => startPepr(keys, folder) };
 }

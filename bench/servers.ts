@@ -42,7 +42,8 @@ export async function makeKeys(): Promise<Keys> {
   return { folder, certFile, keyFile, ca: cert, remove: () => rmSync(folder, { recursive: true }) };
 }
 
-async function freePort(): Promise<number> {
+/** Returns a port of this machine that nothing listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -60,6 +61,8 @@ interface Launch {
   readonly port: number;
   readonly path?: string;
   readonly probesPort?: number;
+  /** Reports whether it serves; by default it is asked at its probes, or connected to if it has none. */
+  readonly isReady?: () => Promise<boolean>;
   readonly keys: Keys;
 }
 
@@ -84,22 +87,23 @@ async function connects(port: number): Promise<boolean> {
   });
 }
 
-async function untilReady(child: ChildProcess, { port, probesPort = 0, name, keys }: Launch): Promise<void> {
+async function untilReady(child: ChildProcess, { port, probesPort = 0, name, isReady, keys }: Launch): Promise<void> {
+  const asked = (): Promise<boolean> =>
+    probesPort === 0 ? connects(port) : answers(`http://127.0.0.1:${probesPort}/readyz`);
   for (let tries = 0; tries < 6000; tries += 1) {
     if (child.exitCode !== null) {
       throw new Error(
         `${name} ended with ${child.exitCode}: ${readFileSync(logOf(keys, name, port), 'utf8').slice(-500)}`,
       );
     }
-    const ready = probesPort === 0 ? connects(port) : answers(`http://127.0.0.1:${probesPort}/readyz`);
-    if (await ready) return;
+    if (await (isReady ?? asked)()) return;
     await sleep(5);
   }
   throw new Error(`${name} was not ready within 30 s`);
 }
 
 /** Starts a server and waits until it is ready. Its output goes to a file, so that this process need not read it meanwhile. */
-async function launch(options: Launch): Promise<BenchServer> {
+export async function launch(options: Launch): Promise<BenchServer> {
   const { name, command, args, env = {}, port, path = '/mutate', probesPort = 0, keys } = options;
   const log = openSync(logOf(keys, name, port), 'w');
   const began = performance.now();
@@ -167,7 +171,8 @@ export async function startOurs(
   });
 }
 
-const script = (name: string): string => fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url));
+/** Returns the path of a server's program. */
+export const script = (name: string): string => fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url));
 
 /** Starts the floor with our environment and flags, so that the comparison is not about how Node is set up. */
 export async function startFloor(keys: Keys, { name = 'floor', patch = '' } = {}): Promise<BenchServer> {
@@ -198,7 +203,7 @@ export async function startTypical(keys: Keys, kubeconfig: string): Promise<Benc
 }
 
 /** Starts a peer that takes the flags of Kubernetes' test webhook (agnhost). */
-export async function startPeer(keys: Keys, command: string, path: string): Promise<BenchServer> {
+export async function startPeer(keys: Keys, name: string, command: string, path: string): Promise<BenchServer> {
   const port = await freePort();
   const args = [
     'webhook',
@@ -206,5 +211,5 @@ export async function startPeer(keys: Keys, command: string, path: string): Prom
     `--tls-private-key-file=${keys.keyFile}`,
     `--port=${port}`,
   ];
-  return await launch({ name: 'peer', command, args, port, path, keys });
+  return await launch({ name, command, args, port, path, keys });
 }

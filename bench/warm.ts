@@ -6,10 +6,13 @@ import { benchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
 import { bodies, type Body } from './reviews.ts';
 import { generator, saturateFrom } from './saturate.ts';
-import { startFloor, startOurs, startPeer, startTellingFloor, type BenchServer } from './servers.ts';
+import { startFloor, startOurs, startTellingFloor, type BenchServer } from './servers.ts';
 import { figure, ratios } from './statistics.ts';
 
 const CONNECTIONS = [1, 16, 64];
+
+/** The servers that patch each of the Pods. */
+const PATCHING = ['telling floor', 'ours', 'pepr'];
 
 /** Seconds of load before measuring: V8 optimises functions after some ten thousand calls. */
 const WARM_UP = 10;
@@ -81,7 +84,7 @@ function saturationTable(results: readonly Saturated[], reviews: readonly Body[]
   });
   return {
     title: 'Known images, as many requests as there can be',
-    note: `Load from ${generator() === 'wrk' ? 'wrk, one thread' : 'our own client'}. "Of the floor": the median of the rounds' ratios; of processor time its inverse.`,
+    note: `Load from ${generator() === 'wrk' ? 'wrk, one thread' : 'our own client'}. "Of the floor": the median of the rounds' ratios; of processor time its inverse. pepr: Pepr's controller with the telling floor's patch, and its own annotation and log.`,
     columns: ['review', 'connections', 'server', 'requests/s', 'of the floor', 'processor us/request', 'of the floor'],
     rows,
   };
@@ -89,7 +92,7 @@ function saturationTable(results: readonly Saturated[], reviews: readonly Body[]
 
 /** Measures what known images cost, at the pace of clusters and at saturation, next to a server that does nothing. */
 export const warmPath: Part = async (bench) => {
-  const { keys, main, peer } = bench;
+  const { keys, main, peers } = bench;
   const registry = await benchRegistry();
   const reviews = bodies(registry.stand);
   const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
@@ -97,13 +100,13 @@ export const warmPath: Part = async (bench) => {
     { name: 'floor', start: () => startFloor(keys) },
     { name: 'telling floor', start: () => startTellingFloor(keys) },
     { name: 'ours', start: () => startOurs(keys, { main, settings, inPod: true }) },
-    ...(peer === undefined ? [] : [{ name: 'peer', start: () => startPeer(keys, peer.command, peer.path) }]),
+    ...peers.map(({ name, start }) => ({ name, start: () => start(keys) })),
   ];
   const servers: BenchServer[] = [];
   try {
     const atPace = await paced(bench, contenders, reviews[0]?.texts ?? []);
     for (const { start } of contenders) servers.push(await start());
-    for (const server of servers.filter(({ name }) => name === 'ours'))
+    for (const server of servers.filter(({ name }) => PATCHING.includes(name)))
       for (const { texts } of reviews) await assertPatches(targetOf(server, keys.ca), texts[0] ?? '');
     const saturated = await saturation(bench, servers, reviews);
     return {
