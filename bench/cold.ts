@@ -5,7 +5,6 @@ import { measureCorpus, ROUND_TRIPS } from '../test/corpus/run.ts';
 import { CACHE_DIRECTORY, openSources, type Sources } from '../test/corpus/sources.ts';
 import { fixture } from '../test/support/reviews.ts';
 import { createCaller } from './client.ts';
-import { othersTable } from './others.ts';
 import type { Bench, Part } from './part.ts';
 import { benchRegistry } from './registry.ts';
 import { digits, type Table } from './report.ts';
@@ -103,9 +102,8 @@ export const coldPath: Part = async (bench) => {
   const sources = await openSources(CACHE_DIRECTORY);
   const images = await buildCorpus(corpusImages, sources, (name) => bench.progress(`cold path: building ${name}`));
   const corpus = await corpusTable(images, sources, bench);
-  const others = await othersTable(images, bench.progress);
   return {
-    tables: [trips.table, corpus.table, others.table, stormed.table],
-    data: { trips: trips.data, corpus: corpus.data, others: others.data, storm: stormed.data },
+    tables: [trips.table, corpus.table, stormed.table],
+    data: { trips: trips.data, corpus: corpus.data, storm: stormed.data },
   };
 };

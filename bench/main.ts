@@ -7,6 +7,7 @@ import { apiServer } from './api-server.ts';
 import { coldPath } from './cold.ts';
 import { check } from './check.ts';
 import { largeCluster } from './model.ts';
+import { othersRead } from './others.ts';
 import type { Bench, Part } from './part.ts';
 import { findAgnhost, findPepr, likeAgnhost, type Peer } from './peer.ts';
 import { markdown, withTables, type PartResult } from './report.ts';
@@ -25,6 +26,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   warm: warmPath,
   api: apiServer,
   cold: coldPath,
+  others: othersRead,
   size,
   restart: rollingRestart,
   reader: readerStart,
