@@ -86,21 +86,25 @@ function boundedRun({ command, args }: Pick<ContainerRun, 'command' | 'args'>): 
 /** Leaves variables out that are too long, or too many: they count as unknown, as those of `envFrom` do. */
 function boundedEnv({ env = {}, envElsewhere = [], envFrom }: ContainerRun): Partial<ContainerRun> {
   let left = MOST_CHARACTERS;
-  const fits = ([name, value]: readonly [string, string]): boolean => {
+  const fits = (name: string, value = ''): boolean => {
     const length = name.length + value.length;
     if (length > MOST_VALUE || length > left) return false;
     left -= length;
     return true;
   };
-  const given = Object.entries(env).filter(fits);
-  const elsewhere = envElsewhere.filter((name) => fits([name, '']));
-  const all = given.length === Object.keys(env).length && elsewhere.length === envElsewhere.length;
+  const names = Object.keys(env);
+  const given = names.filter((name) => fits(name, env[name]));
+  const elsewhere = envElsewhere.filter((name) => fits(name));
+  const all = given.length === names.length && elsewhere.length === envElsewhere.length;
   return {
-    ...(given.length > 0 && { env: Object.fromEntries(given) }),
+    ...(given.length > 0 && { env: given.length === names.length ? env : picked(env, given) }),
     ...(elsewhere.length > 0 && { envElsewhere: elsewhere }),
     ...((envFrom === true || !all) && { envFrom: true as const }),
   };
 }
+
+const picked = (env: Readonly<Record<string, string>>, names: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(names.map((name) => [name, env[name] ?? '']));
 
 /** Returns what a container runs of its image: without a program that comes from a volume, and without what no look-up reads. */
 export function containerRun(given: ContainerRun): ContainerRun {

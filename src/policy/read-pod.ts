@@ -211,18 +211,27 @@ const MOST_VARIABLES = 2048;
 
 /** Reads the variables of `env`, of two with one name the last. Skips what has the wrong type. */
 function environment(item: Json): Pick<ContainerView, 'env' | 'envElsewhere' | 'envFrom'> {
-  const values = new Map<string, unknown>();
+  // Without a prototype V8 makes no hidden class for each name: that took half of the time of a Pod with a thousand of them.
+  const env = Object.create(null) as Record<string, string>;
+  const elsewhere = new Set<string>();
+  let given = 0;
   for (const variable of items(item['env']).slice(0, MOST_VARIABLES)) {
     if (!isObject(variable) || typeof variable['name'] !== 'string') continue;
     const { name, value, valueFrom } = variable;
-    values.delete(name);
-    values.set(name, valueFrom ? undefined : (value ?? ''));
+    if (name in env) {
+      given -= 1;
+      delete env[name];
+    }
+    elsewhere.delete(name);
+    if (valueFrom) elsewhere.add(name);
+    else if (typeof (value ?? '') === 'string') {
+      given += 1;
+      env[name] = (value ?? '') as string;
+    }
   }
-  const given = [...values].filter((entry): entry is [string, string] => typeof entry[1] === 'string');
-  const elsewhere = [...values].filter(([, value]) => value === undefined).map(([name]) => name);
   return {
-    ...(given.length > 0 && { env: Object.fromEntries(given) }),
-    ...(elsewhere.length > 0 && { envElsewhere: elsewhere }),
+    ...(given > 0 && { env }),
+    ...(elsewhere.size > 0 && { envElsewhere: [...elsewhere] }),
     ...(items(item['envFrom']).length > 0 && { envFrom: true }),
   };
 }
