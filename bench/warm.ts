@@ -17,6 +17,9 @@ const PATCHING = ['telling floor', 'ours', 'pepr'];
 /** Seconds of load before measuring: V8 optimises functions after some ten thousand calls. */
 const WARM_UP = 10;
 
+/** Rounds at saturation. Clusters do not run there. */
+const ROUNDS = 3;
+
 interface Saturated {
   readonly server: string;
   readonly review: string;
@@ -45,7 +48,7 @@ async function saturation(
     results.push(...here.map(({ result }) => result));
     for (const { server } of here)
       await saturate(targetOf(server, keys.ca), texts, connections, Math.min(WARM_UP, 3 * seconds));
-    for (let round = 0; round < rounds; round += 1) {
+    for (let round = 0; round < Math.min(ROUNDS, rounds); round += 1) {
       progress(`warm path: ${name}, ${connections} connections, round ${round + 1}`);
       for (const { server, result } of here) {
         const before = cpuOf(server.pid);
