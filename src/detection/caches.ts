@@ -22,6 +22,8 @@ export interface Remembered {
   readonly fresh: boolean;
   /** When the reference was last seen to stand for this image; milliseconds since 1970. */
   readonly checkedAt: number;
+  /** Digest of what the reference named then; see {@link SeenTag}. Undefined if nobody knows. */
+  readonly named: string | undefined;
 }
 
 /**
@@ -35,7 +37,7 @@ export interface VerdictMemory {
   ofManifest(keys: DetectionKeys, manifestDigest: string): Inspection | undefined;
   /**
    * Returns what the reference was last seen to stand for, if the verdict is known. Takes it for the reference of a single image
-   * until a look-up here has seen its index.
+   * until a look-up has seen its index, here or in another replica.
    */
   seenTag(keys: DetectionKeys): SeenTag | undefined;
   /** `checkedAt`: when the reference was seen to stand for the inspection's digest. `named`: see {@link SeenTag}. */
@@ -99,11 +101,16 @@ export function createVerdictMemory({ entries, bytes, tagTtlMs, clock }: Verdict
     find(keys) {
       const resolved = references.get(keys.image);
       if (resolved === undefined) return undefined;
-      const { digest, checkedAt, last } = resolved;
+      const { digest, named, checkedAt, last } = resolved;
       const found = search(keys, digest, last);
       if (found === undefined) return undefined;
       resolved.last = found.keyPair;
-      return { inspection: found.inspection, checkedAt, fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs };
+      return {
+        inspection: found.inspection,
+        checkedAt,
+        named,
+        fresh: keys.pinned || clock.now() - checkedAt < tagTtlMs,
+      };
     },
     seenTag(keys) {
       const { digest, named = digest } = references.peek(keys.image) ?? {};

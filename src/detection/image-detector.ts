@@ -247,12 +247,12 @@ function createKnown(
   revalidate: (task: LookupTask) => void,
 ): (task: LookupTask) => Detection | undefined {
   const { guardedStore, scans, doubt } = parts;
-  const detectionFrom = (task: LookupTask, { inspection, checkedAt, fresh, from }: Known): Detection => {
+  const detectionFrom = (task: LookupTask, { inspection, checkedAt, named, fresh, from }: Known): Detection => {
     const { keys, request } = task;
     if (!fresh && request.ahead !== true) revalidate(task);
     if (from === 'store') doubt.vouch(hostOf(keys));
     if (request.ahead !== true) scans.scanIfUncertain(task, inspection);
-    if (request.dryRun !== true) guardedStore.used(keys, request.platform, { inspection, checkedAt });
+    if (request.dryRun !== true) guardedStore.used(keys, request.platform, { inspection, checkedAt, named });
     return { ...inspection, from, meter: { ...free } };
   };
   return (task) => {
@@ -384,7 +384,7 @@ function findKnown(
   if (stored !== undefined) {
     const inspection = surer(memory.ofManifest(keys, stored.inspection.digest), stored.inspection);
     // Another replica's clock may be ahead of ours.
-    memory.remember(keys, inspection, Math.min(stored.checkedAt, clock.now()));
+    memory.remember(keys, inspection, Math.min(stored.checkedAt, clock.now()), stored.named);
   }
   const found = stored === undefined ? known : memory.find(keys);
   return found && { ...found, from: known === undefined ? 'store' : 'memory' };

@@ -14,7 +14,7 @@ import {
   type ReadRequest,
   ReadStopped,
 } from './reader/image-reader.ts';
-import type { GuardedStore } from './verdict-store.ts';
+import type { GuardedStore, StoredVerdict } from './verdict-store.ts';
 
 export interface LookupParts {
   readonly reader: ImageReader;
@@ -48,9 +48,7 @@ export async function withLogins(
   return { ...context, ...known, ...(span !== undefined && { span }) };
 }
 
-export type LookupResult =
-  | { readonly inspection: Inspection; readonly checkedAt: number }
-  | { readonly failure: Failure };
+export type LookupResult = StoredVerdict | { readonly failure: Failure };
 
 /**
  * Asks the registry and remembers the result. Reads only the manifest if its digest is known already: the tag has not
@@ -63,7 +61,7 @@ export async function lookUp(parts: LookupParts, task: LoggedInTask, context: Lo
     const inspection = await readImage(parts, task, progress, { context });
     const checkedAt = progress.seenAt ?? parts.clock.now();
     parts.memory.remember(keys, inspection, checkedAt, progress.named);
-    return { inspection, checkedAt };
+    return { inspection, checkedAt, named: progress.named };
   } catch (error) {
     // It says nothing about the image, and its start has been logged.
     if (error instanceof ReaderUnavailable) return { failure: { code: 'internal', message: error.message } };
@@ -185,7 +183,8 @@ export async function scanAgain(
     if (best !== inspection) return 'done';
     const checkedAt = progress.seenAt ?? clock.now();
     memory.remember(keys, inspection, checkedAt, progress.named);
-    if (request.dryRun !== true) guardedStore.keep(keys, request.platform, { inspection, checkedAt });
+    if (request.dryRun !== true)
+      guardedStore.keep(keys, request.platform, { inspection, checkedAt, named: progress.named });
     return 'done';
   } catch (error) {
     if (error instanceof ReaderUnavailable) return 'failed';

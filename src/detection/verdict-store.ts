@@ -23,6 +23,8 @@ export interface StoredVerdict {
   readonly inspection: Inspection;
   /** When the reference was seen to stand for `inspection.digest`; milliseconds since 1970. */
   readonly checkedAt: number;
+  /** Digest of what the reference named then (see `SeenTag`); undefined if nobody knows. */
+  readonly named?: string | undefined;
 }
 
 /** The reading of an image that ended a reader process. */

@@ -48,6 +48,8 @@ interface LibcEvidence {
 
 export interface LibcDetection {
   readonly digest: string;
+  /** Absent: the tag named the manifest itself, or an older version wrote the object. */
+  readonly indexDigest: string | undefined;
   readonly run: string;
   readonly decidedBy: (typeof DECIDED_BY)[number] | undefined;
   readonly executable: string | undefined;
@@ -127,10 +129,23 @@ function candidatesOf(value: unknown): readonly Candidate[] | undefined {
   return value.length < 2 ? undefined : value.map(candidateOf);
 }
 
+const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/u;
+
+export const isDigest = (text: string): boolean => DIGEST.test(text);
+
+function digestOf(value: unknown, path: string): string {
+  const text = textOf(value, path, 135);
+  return isDigest(text) ? text : fail(path, 'a digest');
+}
+
 function detectionOf(value: unknown): LibcDetection {
-  const { digest, run, decidedBy, executable, detectorVersion, seenAt } = fieldsOf(value, 'spec.detection');
+  const { digest, indexDigest, run, decidedBy, executable, detectorVersion, seenAt } = fieldsOf(
+    value,
+    'spec.detection',
+  );
   return {
-    digest: textOf(digest, 'spec.detection.digest', 135),
+    digest: digestOf(digest, 'spec.detection.digest'),
+    indexDigest: indexDigest === undefined ? undefined : digestOf(indexDigest, 'spec.detection.indexDigest'),
     run: textOf(run, 'spec.detection.run', 44),
     decidedBy: decidedBy === undefined ? undefined : oneOf(decidedBy, 'spec.detection.decidedBy', DECIDED_BY),
     executable: optionalText(executable, 'spec.detection.executable', 4096),

@@ -3,7 +3,7 @@ import { platformName } from '../detection/platform.ts';
 import { quarantineText } from '../detection/reader/quarantine.ts';
 import type { QuarantineEntry, QuarantineSubject, StoredVerdict, StoreKey } from '../detection/verdict-store.ts';
 import type { Candidate } from '../policy/verdict.ts';
-import { MOST_CANDIDATES } from './spec.ts';
+import { isDigest, MOST_CANDIDATES } from './spec.ts';
 import type { KubeRequest } from '../kubernetes/client.ts';
 import { resourcePath, RESOURCES } from '../kubernetes/objects.ts';
 import { isoTime } from '../util/text.ts';
@@ -12,8 +12,10 @@ import {
   FIELD_MANAGER,
   type HeldLibc,
   imageLibcName,
+  packDigest,
   quarantineName,
   referenceKey,
+  storedVerdict,
 } from './object.ts';
 
 /** Most command lines of one reference that are stored: each Job may have another one. */
@@ -56,7 +58,7 @@ export function planPut(
   const name = imageLibcName(key);
   const held = state.held(name);
   if (held !== undefined && held.kind !== 'detected') return undefined;
-  if (held !== undefined && !isBetter(verdict, held)) return planUse(name, verdict, held, state, { now, ...limits });
+  if (held !== undefined && !isBetter(verdict, held)) return planUse(key, verdict, held, state, { now, ...limits });
   // A write would mark the verdict of older rules as made by the current ones.
   if (verdict.inspection.outdated === true) return undefined;
   if (held === undefined && !hasRoom(key, state, limits.most)) return undefined;
@@ -85,7 +87,7 @@ export function planQuarantine(
 
 /** Reports whether a verdict is better than the stored one. */
 function isBetter({ inspection, checkedAt }: StoredVerdict, held: DetectedLibc): boolean {
-  if (inspection.digest !== held.digest) return checkedAt > held.checkedAt;
+  if (packDigest(inspection.digest) !== held.digest) return checkedAt > held.checkedAt;
   if (inspection.outdated === true || held.version > DETECTOR_VERSION) return false;
   if (held.version < DETECTOR_VERSION) return true;
   const [ours, theirs] = [inspection.verdict.evidence.confidence, held.verdict.evidence.confidence];
@@ -94,19 +96,33 @@ function isBetter({ inspection, checkedAt }: StoredVerdict, held: DetectedLibc):
 }
 
 function planUse(
-  name: string,
-  { inspection, checkedAt }: StoredVerdict,
+  key: StoreKey,
+  verdict: StoredVerdict,
   held: DetectedLibc,
   state: PlanState,
   { reuseMs, now }: PlanLimits & { readonly now: number },
 ): WritePlan | undefined {
-  const isSame = inspection.digest === held.digest;
+  const { inspection, checkedAt, named } = verdict;
+  const isSame = packDigest(inspection.digest) === held.digest;
+  if (isSame && bringsIndex(verdict, held) && now - held.checkedAt >= reuseMs) {
+    const stored = storedVerdict(held, key.platform);
+    return { kind: 'use', request: applyVerdict(key, { ...stored, named, checkedAt: Math.min(now, checkedAt) }) };
+  }
   const checked = isSame ? Math.min(now, Math.max(checkedAt, held.checkedAt)) : held.checkedAt;
   // The tag stands for this digest again: until that is written, the other one counts for all command lines.
   const { digest = held.digest, checkedAt: otherAt = 0 } = state.newest(held.reference) ?? {};
   const isBack = isSame && digest !== held.digest && checked > otherAt;
   if (!isBack && now - held.lastUsedAt < reuseMs) return undefined;
-  return { kind: 'use', request: applyUse(name, { checkedAt: checked, lastUsedAt: now }) };
+  return { kind: 'use', request: applyUse(imageLibcName(key), { checkedAt: checked, lastUsedAt: now }) };
+}
+
+/**
+ * Reports whether the tag was seen since to name another index, which lists the same manifest. It is written in the place of a
+ * use, so that objects of an older version cause no writes of their own; the time of the check counts as the use.
+ */
+function bringsIndex({ inspection, checkedAt, named }: StoredVerdict, held: DetectedLibc): boolean {
+  if (named === undefined || checkedAt <= held.checkedAt || held.version !== DETECTOR_VERSION) return false;
+  return held.index !== (named === inspection.digest ? undefined : packDigest(named));
 }
 
 /** An object that the webhook has written, and may delete. */
@@ -158,12 +174,13 @@ export function isNameable({ image, platform }: Pick<StoreKey, 'image' | 'platfo
 }
 
 /** Reports whether a verdict fits the schema. */
-export function isStorable(key: StoreKey, { inspection }: StoredVerdict): boolean {
-  const { verdict, executable = '' } = inspection;
+export function isStorable(key: StoreKey, { inspection, named }: StoredVerdict): boolean {
+  const { verdict, digest, executable = '' } = inspection;
   return (
     isNameable(key) &&
     executable.length <= 4096 &&
-    /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/u.test(inspection.digest) &&
+    isDigest(digest) &&
+    isDigest(named ?? digest) &&
     verdict.resolver !== 'unknown' &&
     (verdict.resolvers ?? []).length <= MOST_CANDIDATES &&
     (verdict.resolvers ?? []).every((one) => (one.executable ?? '').length <= 4096) &&
@@ -195,7 +212,7 @@ const candidateFields = ({ resolver, libc, executable, evidence }: Candidate): o
 });
 
 /** Returns the request that writes a verdict of the current detector. */
-export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVerdict): KubeRequest {
+export function applyVerdict(key: StoreKey, { inspection, checkedAt, named }: StoredVerdict): KubeRequest {
   const { verdict, digest, executable, decidedBy } = inspection;
   const { source, detail, confidence } = verdict.evidence;
   return apply(imageLibcName(key), {
@@ -208,6 +225,7 @@ export function applyVerdict(key: StoreKey, { inspection, checkedAt }: StoredVer
       ...(verdict.resolvers !== undefined && { resolvers: verdict.resolvers.map(candidateFields) }),
       detection: {
         digest,
+        ...(named !== undefined && named !== digest && { indexDigest: named }),
         run: key.run,
         ...(decidedBy !== undefined && { decidedBy }),
         ...(executable !== undefined && { executable }),

@@ -133,6 +133,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     ['evidence without a detection', { ...valid, detection: undefined }, /spec\.detection belongs/],
     ['a detection without a platform', { ...valid, platform: undefined }, /needs spec\.platform/],
     ['a detection without a digest', { ...valid, detection: { ...detection, digest: undefined } }, /digest: Required/],
+    ['half an index', { ...valid, detection: { ...detection, indexDigest: 'sha256:abc' } }, /indexDigest: Invalid/],
     ['a run that is no hash', { ...valid, detection: { ...detection, run: 'sh -c x' } }, /detection\.run: Invalid/],
     ['a time that is none', { ...valid, detection: { ...detection, seenAt: 'yesterday' } }, /seenAt: Invalid/],
     ['more than certainty', { ...valid, evidence: { ...valid.evidence, confidencePercent: 101 } }, /confidencePercent/],
@@ -267,6 +268,14 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     await expect.poll(() => store.get(asked('app:2'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
     const metadata = { name: imageLibcName(old), generation: 1 };
     expect(await objects()).toContainEqual(expect.objectContaining({ metadata: expect.objectContaining(metadata) }));
+    // Its index is news, too, and takes the place of a use.
+    const multi = keyOf('app:3');
+    store.put(multi, foundMusl(now - 25 * HOUR));
+    await expect.poll(() => store.get(asked('app:3'))).toBeDefined();
+    store.put(multi, { ...foundMusl(now), named: digestOf('c') });
+    await expect.poll(() => store.get(asked('app:3'))?.named).toBe(digestOf('c'));
+    expect(written(store)).toEqual(['verdict', 'verdict', 'use', 'verdict', 'use']);
+    store.put(multi, { ...foundMusl(now), named: digestOf('c') });
     // The tag has moved.
     store.put(key, foundMusl(now + 2000, { digest: digestOf('d') }));
     await expect.poll(() => store.get(asked('app:1'))?.inspection.digest).toBe(digestOf('d'));

@@ -5,7 +5,7 @@ import { createVerdictMemory } from '../../../src/detection/caches.ts';
 import type { Inspection } from '../../../src/detection/detector.ts';
 import { imageKeys, runKeys } from '../../../src/detection/keys.ts';
 import { createImageReader, type ImageReader } from '../../../src/detection/reader/image-reader.ts';
-import type { VerdictStore } from '../../../src/detection/verdict-store.ts';
+import type { StoredVerdict, VerdictStore } from '../../../src/detection/verdict-store.ts';
 import { inspectImage } from '../../../src/inspection/inspect.ts';
 import { elf } from '../../support/elf-builder.ts';
 import { type BuiltImage, image, index } from '../../support/image-builder.ts';
@@ -143,21 +143,53 @@ it('another command line takes the manifest that is remembered, once HEAD has co
   expect((await ask({ command: ['/./app'] })).asked).toEqual(['GET blobs', 'GET blobs']);
 });
 
-it.each([
-  ['of a single image, by HEAD alone', musl, ['HEAD manifests']],
-  ['of an index, by GET the first time', index2, ['HEAD manifests', 'GET manifests', 'GET manifests']],
-])('a tag that another replica has read is checked: %s', async (_, built, expected) => {
+/** A store that answers with this, and notes what it is given. */
+function storeWith(stored: StoredVerdict) {
+  const puts: StoredVerdict[] = [];
   const store: VerdictStore = {
     ...noQuarantine,
     declared: () => undefined,
-    get: () => ({ inspection: found(musl.digest), checkedAt: 0 }),
-    put: () => {},
+    get: () => stored,
+    put: (_, verdict) => void puts.push(verdict),
     forget: () => {},
   };
+  return { store, puts };
+}
+
+const read2 = ['HEAD manifests', 'GET manifests', 'GET manifests'];
+
+it.each<[string, BuiltImage, string | undefined, string[]]>([
+  ['of a single image, by HEAD alone', musl, undefined, ['HEAD manifests']],
+  ['of an index, by HEAD alone', index2, index2.digest, ['HEAD manifests']],
+  ['of an index that an older version stored, by GET the first time', index2, undefined, read2],
+  ['of an index that was another then, by GET the first time', index2, index([musl]).digest, read2],
+])('a tag that another replica has read is checked: %s', async (_, built, named, expected) => {
+  const { store, puts } = storeWith({ inspection: found(musl.digest), checkedAt: 0, named });
   const { clock, ask } = await setUp(built, { store });
   expect(await ask()).toEqual({ resolver: 'musl', from: 'store', asked: expected });
+  // What was seen is offered to the store.
+  expect(puts.at(-1)).toMatchObject({ checkedAt: clock.now(), named: built.digest });
   clock.advance(10 * minute);
   expect((await ask()).asked).toEqual(['HEAD manifests']);
+  clock.advance(60 * minute);
+  await ask({ ahead: true });
+  expect(puts.at(-1)).toMatchObject({ inspection: { digest: musl.digest }, named: built.digest });
+});
+
+it('an image that is read again by newer rules is stored with its index', async () => {
+  const stored = { inspection: { ...found(musl.digest), outdated: true as const }, checkedAt: handClock().now() };
+  const { store, puts } = storeWith(stored);
+  const { ask } = await setUp(index2, { store });
+  await ask();
+  await expect.poll(() => puts.at(-1)).toMatchObject({ inspection: { executable: '/app' }, named: index2.digest });
+});
+
+it('a tag that has moved since another replica read it is read anew', async () => {
+  const { store } = storeWith({ inspection: found(musl.digest), checkedAt: 0, named: index2.digest });
+  const { ask } = await setUp(index([windows, glibc]), { store });
+  const { resolver, from, asked } = await ask();
+  expect([resolver, from, asked.slice(0, 3)]).toEqual(['musl', 'store', read2]);
+  expect(await ask()).toEqual({ resolver: 'glibc', from: 'memory', asked: [] });
 });
 
 it('a reference by digest is never checked', async () => {

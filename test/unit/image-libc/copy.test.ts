@@ -48,6 +48,15 @@ describe('what was found', () => {
     expect(storedVerdict(read, key.platform)).toEqual(verdict);
   });
 
+  it.each([digestOf('b'), `sha512:${'0123456789abcdef'.repeat(8)}`])('comes back with its index: %s', (named) => {
+    const key = keyOf('nginx:1.29');
+    const verdict = { ...foundMusl(now - 1000, { digest: named.replace(/.$/u, '0') }), named };
+    const read = readImageLibc(applyVerdict(key, verdict).body as KubeObject, options) as DetectedLibc;
+    expect(storedVerdict(read, key.platform)).toEqual(verdict);
+    // Half as many characters, of a byte each.
+    expect(read.index).toHaveLength((named.length - 'sha256:'.length) / 2);
+  });
+
   it('comes back with all programs that may run', () => {
     const key = keyOf('nginx:1.29');
     const { inspection } = foundMusl(now - 1000);
@@ -195,6 +204,13 @@ describe('objects that no schema has checked', () => {
     ],
     ['half a percent', evidence({ confidencePercent: 0.5 }), /^spec\.evidence\.confidencePercent: /u],
     ['an endless digest', detected({ digest: 'a'.repeat(200) }), /^spec\.detection\.digest: /u],
+    ['a digest that is none', detected({ digest: 'sha256:a' }), /^spec\.detection\.digest: expected a digest/u],
+    [
+      'an index that is none',
+      detected({ indexDigest: `sha256:${'g'.repeat(64)}` }),
+      /^spec\.detection\.indexDigest: /u,
+    ],
+    ['an index that is a number', detected({ indexDigest: 5 }), /^spec\.detection\.indexDigest: /u],
     ['an endless run', detected({ run: 'a'.repeat(45) }), /^spec\.detection\.run: /u],
     ['decided by nobody', detected({ decidedBy: 'x' }), /^spec\.detection\.decidedBy: /u],
     ['an endless executable', detected({ executable: 'a'.repeat(5000) }), /^spec\.detection\.executable: /u],

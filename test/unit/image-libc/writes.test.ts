@@ -2,8 +2,15 @@ import { describe, expect, it } from 'vitest';
 
 import type { StoredVerdict } from '../../../src/detection/verdict-store.ts';
 import { createLibcIndex } from '../../../src/image-libc/copy.ts';
-import { type DeclaredLibc, type DetectedLibc, readImageLibc } from '../../../src/image-libc/object.ts';
-import { applyVerdict, expired, planDelete, planPut, type PlanState } from '../../../src/image-libc/writes.ts';
+import { type DeclaredLibc, type DetectedLibc, packDigest, readImageLibc } from '../../../src/image-libc/object.ts';
+import {
+  applyVerdict,
+  expired,
+  isStorable,
+  planDelete,
+  planPut,
+  type PlanState,
+} from '../../../src/image-libc/writes.ts';
 import type { KubeObject } from '../../../src/kubernetes/objects.ts';
 import { canonical, digestOf, foundMusl, keyOf, runOf } from '../../support/image-libc.ts';
 
@@ -45,7 +52,10 @@ describe('a verdict', () => {
   const held = detected(foundMusl(now - hour));
   const used = { lastUsedAt: now - hour };
   const unused = { ...held, lastUsedAt: now - 25 * hour };
-  const other = { digest: digestOf('b'), checkedAt: now - 30 * minute };
+  const other = { digest: packDigest(digestOf('b')), checkedAt: now - 30 * minute };
+  const index = digestOf('c');
+  const from = (named: string, checkedAt = now): StoredVerdict => ({ ...foundMusl(checkedAt), named });
+  const idle = detected(foundMusl(now - 48 * hour));
   it.each<[string, StoredVerdict, PlanState, 'verdict' | 'use' | undefined]>([
     ['is written when it is new', foundMusl(now), state(), 'verdict'],
     ['is not written before the others are known', foundMusl(now), state(undefined, { synced: false }), undefined],
@@ -107,6 +117,53 @@ describe('a verdict', () => {
       body: { status: { checkedAt: '2026-06-01T12:00:00Z', lastUsedAt: '2026-06-01T12:00:00Z' } },
     });
     expect(use?.body).not.toHaveProperty('spec');
+  });
+
+  it.each<[string, StoredVerdict, DetectedLibc, indexDigest: string | undefined]>([
+    ['is not written before a use would be', from(index), held, 'not written'],
+    ['takes the place of a use', from(index), idle, index],
+    ['is written after a use that did not know it', from(index), { ...idle, lastUsedAt: now }, index],
+    ['is written when it is another', from(index), { ...idle, index: packDigest(digestOf('d')) }, index],
+    [
+      'goes when the tag names the manifest itself',
+      from(digestOf('a')),
+      { ...idle, index: packDigest(index) },
+      undefined,
+    ],
+    ['is not written again', from(index), { ...idle, index: packDigest(index) }, 'not written'],
+    ['is not written for a single image', from(digestOf('a')), idle, 'not written'],
+    ['is not written by those who do not know it', foundMusl(now), idle, 'not written'],
+    ['is not written if it was seen before', from(index, now - 49 * hour), idle, 'not written'],
+    ['is not written as ours to what newer rules found', from(index), { ...idle, version: 99 }, 'not written'],
+  ])('its index %s', (_, verdict, stored, expected) => {
+    const plan = planPut(keyOf('app:1'), verdict, state(stored), limits);
+    const spec = (plan?.request.body as { spec?: { detection: { indexDigest?: string } } } | undefined)?.spec;
+    expect(spec === undefined ? 'not written' : spec.detection.indexDigest).toBe(expected);
+    if (spec !== undefined) expect(plan?.kind).toBe('use');
+  });
+
+  it('keeps all else that is stored of it when its index is written, and counts as used', () => {
+    const surest = { ...idle, verdict: unsure(now, 1).inspection.verdict, executable: undefined };
+    const { body } = planPut(
+      keyOf('app:1'),
+      { ...unsure(now - 1000, 0.3), named: index },
+      state(surest),
+      limits,
+    )!.request;
+    const read = readImageLibc(body as KubeObject, { now, canonical });
+    const at = now - 1000;
+    expect(read).toMatchObject({
+      ...surest,
+      index: packDigest(index),
+      checkedAt: at,
+      lastUsedAt: at,
+      resourceVersion: undefined,
+    });
+  });
+
+  it('cannot be stored with an index whose digest is none', () => {
+    const key = keyOf('app:1');
+    expect([isStorable(key, from(index)), isStorable(key, from('sha256:x'))]).toEqual([true, false]);
   });
 
   it('was checked when it was, whatever digest somebody saw before', () => {
