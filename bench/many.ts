@@ -20,7 +20,8 @@ export async function fill(client: KubeClient, from: number, to: number): Promis
   await forEach(from, to, async (index) => {
     const key = keyOf(`registry.example.com/team-${index % 100}/service-${index}:v1.${index}.0-20260101`);
     const digest = `sha256:${index.toString(16).padStart(64, '0')}`;
-    await client.request({ ...applyVerdict(key, foundMusl(Date.now(), { digest })), timeoutMs: 60_000 });
+    const named = digest.replace(':0', ':1');
+    await client.request({ ...applyVerdict(key, { ...foundMusl(Date.now(), { digest }), named }), timeoutMs: 60_000 });
     const labels = { 'libc-dns.dev/mode': index % 2 === 0 ? 'enforce' : 'audit' };
     const body = { metadata: { name: `team-${index}`, labels } };
     await client.request({ method: 'POST', path: '/api/v1/namespaces', body, timeoutMs: 60_000 });

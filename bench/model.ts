@@ -98,8 +98,6 @@ export interface Model {
     readonly firstGets: number;
     /** Hours until the leader has looked at all of them. */
     readonly hoursAhead: number;
-    /** GETs in the wave if no replica has read its images itself, because all have just started; else HEADs do. */
-    readonly waveGets: number;
   };
 }
 
@@ -139,7 +137,6 @@ export function model(cluster: ModelCluster, bytes: ObjectBytes): Model {
       images: hub,
       firstGets: hub * ASSUMED.firstLookGets,
       hoursAhead: Math.max(0, hub - CODE.hubAhead.saved) / CODE.hubAhead.hourly,
-      waveGets: checks * hubShare * ASSUMED.firstLookGets,
     },
   };
 }
@@ -167,7 +164,7 @@ export function modelTable(cluster: ModelCluster, bytes: ObjectBytes): Table {
     ['a wave: events of ImageLibcs', `${perSecond(wave.watchBytesPerSecond)} a second`],
     ['Docker Hub: GETs of manifests in first looks', `${count(hub.firstGets)}; it allows ${ASSUMED.hubQuota} in 6 h`],
     ['Docker Hub: hours until all are known, with `hourly` as it is', count(hub.hoursAhead)],
-    ['Docker Hub: GETs of manifests in a wave', `none; ${count(hub.waveGets)} if all replicas have just started`],
+    ['Docker Hub: GETs of manifests in a wave', 'none for tags that stay, even if all replicas have just started'],
   ];
   return {
     title: 'A large cluster, on paper',

@@ -30,6 +30,7 @@ async function bytesEach(add: (index: number) => void): Promise<number> {
 
 const imageOf = (index: number): string => `registry.example.com/team-${index % 100}/service-${index}:v1.${index}.0`;
 
+/** An image for several platforms: its tag names an index. Its digest is a text of one part, as it comes from another process. */
 const found = (index: number, program: string) => {
   const { inspection, checkedAt } = foundMusl(Date.now(), {
     digest: `sha256:${index.toString(16).padStart(64, '0')}`,
@@ -37,7 +38,8 @@ const found = (index: number, program: string) => {
   });
   const { verdict } = inspection;
   const evidence = { ...verdict.evidence, detail: `${program}: interpreter /lib/ld-musl-x86_64.so.1` };
-  return { checkedAt, inspection: { ...inspection, verdict: { ...verdict, evidence } } };
+  const named = Buffer.from(inspection.digest.replace(':0', ':1')).toString('latin1');
+  return { checkedAt, named, inspection: { ...inspection, verdict: { ...verdict, evidence } } };
 };
 
 const ownProgram = (index: number): string => `/usr/local/bin/service-${index}`;
@@ -49,8 +51,8 @@ async function verdictMemory(): Promise<Record<string, number>> {
     ...runKeys({ command: [], args: [] }),
   });
   const remembered = await bytesEach((index) => {
-    const { inspection, checkedAt } = found(index, ownProgram(index));
-    memory.remember(keysOf(index), inspection, checkedAt);
+    const { inspection, checkedAt, named } = found(index, ownProgram(index));
+    memory.remember(keysOf(index), inspection, checkedAt, named);
   });
   const asked = await bytesEach((index) => {
     if (memory.find(keysOf(index)) === undefined) throw new Error(`${imageOf(index)} was forgotten`);
