@@ -95,9 +95,14 @@ export function callError(
   return new KubeError(code, `${callText(call)}: ${reason}`, { ...options, reason, call });
 }
 
+/** How server-side apply, with status 500, refuses a field that the CustomResourceDefinition does not have (structured-merge-diff). */
+const UNKNOWN_FIELD = 'field not declared in schema';
+
 /** Returns the error for an HTTP status and its body, usually a meta/v1 Status. */
 export function statusError(status: number, body: string, call: KubeCall): KubeError {
-  return callError(CODES[status] ?? 'server', serverMessage(body) ?? `HTTP status ${status}`, call, { status });
+  const message = serverMessage(body);
+  const code = message?.includes(UNKNOWN_FIELD) === true ? 'invalid' : (CODES[status] ?? 'server');
+  return callError(code, message ?? `HTTP status ${status}`, call, { status });
 }
 
 function serverMessage(body: string): string | undefined {

@@ -70,6 +70,12 @@ describe('a call', () => {
     });
   });
 
+  it('a field that the CustomResourceDefinition does not have is invalid, although the status is 500', async () => {
+    const message = 'failed to create typed patch object: .spec.detection.x: field not declared in schema';
+    const { client } = await api(({ send }) => send(status(500, message), 500));
+    expect(await failure(client.request({ path: '/x' }))).toMatchObject({ code: 'invalid', status: 500 });
+  });
+
   it('a proxy’s HTML is not repeated', async () => {
     const { client } = await api(({ response }) => response.writeHead(502).end('<html>'));
     expect((await failure(client.request({ path: '/x' }))).message).toBe('GET /x: HTTP status 502');
