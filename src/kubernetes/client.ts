@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici';
 
 import { beforeAbort } from '../util/abort.ts';
 import { callError, type KubeCall, KubeError, statusError, transportError } from './errors.ts';
+import { createListSplitter } from './list-splitter.ts';
 import type { KubeObject } from './objects.ts';
 
 export interface KubeRequest {
@@ -42,6 +43,11 @@ export interface KubeClient {
   /** Resolves to the object in the response. */
   request<T = KubeObject>(request: KubeRequest): Promise<T>;
   /**
+   * Passes each object of a list to `each` while the list is received, however long it is, and resolves to the list's
+   * resourceVersion.
+   */
+  list(request: KubeRequest, each: (object: KubeObject) => void): Promise<string>;
+  /**
    * Yields the events of a watch until the server ends it. Throws `gone` if the resourceVersion is too old, `timeout` if
    * no byte came for `idleMs`. Leaving the loop ends the watch.
    */
@@ -65,20 +71,12 @@ const MOST_BYTES = 16 * 1024 * 1024;
 export function createKubeClient(transport: Transport): KubeClient {
   return {
     server: transport.server,
-    async request<T>(request: KubeRequest): Promise<T> {
-      const call = callOf(request);
-      const limit = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
-      const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
-      try {
-        const { statusCode, body } = await send(transport, request, {}, signal);
-        const text = await readText(body, call, request.mostBytes);
-        if (statusCode < 200 || statusCode > 299) throw statusError(statusCode, text, call);
-        return parse(text, call) as T;
-      } catch (error) {
-        request.signal?.throwIfAborted();
-        throw transportError(error, call);
-      }
-    },
+    request: async <T>(request: KubeRequest) =>
+      await exchange(transport, request, async (body, call) => {
+        return parse(await readText(body, call, request.mostBytes), call) as T;
+      }),
+    list: async (request, each) =>
+      await exchange(transport, request, async (body, call) => await readList(body, call, each)),
     async *watch({ idleMs, onOpen, ...asked }): AsyncGenerator<WatchEvent> {
       const request = { ...asked, query: { ...asked.query, watch: true } };
       const call = callOf(request);
@@ -140,6 +138,36 @@ async function send(
     signal,
     ...timeouts,
   });
+}
+
+/** Makes a call that has to end in time, and resolves to what `read` makes of a successful answer. */
+async function exchange<T>(
+  transport: Transport,
+  request: KubeRequest,
+  read: (body: Answer['body'], call: KubeCall) => Promise<T>,
+): Promise<T> {
+  const call = callOf(request);
+  const limit = AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS);
+  const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
+  try {
+    const { statusCode, body } = await send(transport, request, {}, signal);
+    if (statusCode >= 200 && statusCode <= 299) return await read(body, call);
+    throw statusError(statusCode, await readText(body, call, request.mostBytes), call);
+  } catch (error) {
+    request.signal?.throwIfAborted();
+    throw transportError(error, call);
+  }
+}
+
+async function readList(body: Answer['body'], call: KubeCall, each: (object: KubeObject) => void): Promise<string> {
+  const splitter = createListSplitter();
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    for (const object of parse(`[${splitter.take(chunk)}]`, call) as KubeObject[]) each(object);
+  }
+  const list = parse(splitter.rest(), call) as { metadata?: { resourceVersion?: unknown } } | null;
+  const version = list?.metadata?.resourceVersion;
+  if (typeof version === 'string' && version !== '') return version;
+  throw callError('malformed', 'the answer is not a list', call);
 }
 
 async function readText(body: Answer['body'], call: KubeCall, most = MOST_BYTES): Promise<string> {

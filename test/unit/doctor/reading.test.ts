@@ -23,6 +23,9 @@ const client = (answer: Answer) => ({
   watch: () => {
     throw new Error('not in this test');
   },
+  list: async () => {
+    throw new Error('not in this test');
+  },
   close: async () => {},
 });
 const view = (answer: Answer) => createDoctorView(client(answer), {} as never);

@@ -4,9 +4,10 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { ephemeralPair } from '../../../src/certificates/ephemeral.ts';
-import { type KubeClient, readLines, type WatchEvent } from '../../../src/kubernetes/client.ts';
+import { type KubeClient, type KubeRequest, readLines, type WatchEvent } from '../../../src/kubernetes/client.ts';
 import { KubeError, statusError, transportError } from '../../../src/kubernetes/errors.ts';
-import { type Asked, clientOf, startSmallApi, status } from './small-api.ts';
+import type { KubeObject } from '../../../src/kubernetes/objects.ts';
+import { type Asked, clientOf, listOf, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -174,6 +175,107 @@ describe('an API server that cannot be reached', () => {
   it('an error without a message is told by its code', () => {
     const error = Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' });
     expect(transportError(error, 'GET /x').message).toBe('GET /x: ECONNREFUSED');
+  });
+});
+
+async function listed(client: KubeClient, change: Partial<KubeRequest> = {}) {
+  const names: string[] = [];
+  const each = ({ metadata }: KubeObject): void => void names.push(metadata.name);
+  const list = client.list({ path: '/api/v1/namespaces', ...change }, each);
+  const { version, error } = await list.then(
+    (found) => ({ version: found, error: undefined }),
+    (reason: unknown) => ({ version: undefined, error: reason as KubeError }),
+  );
+  return { names, version, error };
+}
+
+describe('a list', () => {
+  const list = listOf(['a', 'grüße', 'c'], { resourceVersion: '7' });
+
+  it('gives its objects in order, wherever the chunks are cut, and its version', async () => {
+    const { client, asked } = await api(({ open, response }) => {
+      open();
+      const bytes = Buffer.from(JSON.stringify(list));
+      for (let at = 0; at < bytes.length; at += 3) response.write(bytes.subarray(at, at + 3));
+      response.end();
+    });
+    const { names, version, error } = await listed(client, { query: { resourceVersion: '0' } });
+    expect(error).toBeUndefined();
+    expect(names).toEqual(['a', 'grüße', 'c']);
+    expect(version).toBe('7');
+    expect(Object.fromEntries(asked[0]!.query)).toEqual({ resourceVersion: '0' });
+  });
+
+  it('gives its objects before it has ended', async () => {
+    const text = JSON.stringify(list);
+    const { client } = await api(({ open, response }) => {
+      open();
+      response.write(text.slice(0, -60));
+    });
+    const first = Promise.withResolvers<string>();
+    const closing = new AbortController();
+    const reason = new Error('closing');
+    const running = client.list({ path: '/x', signal: closing.signal }, ({ metadata }) => first.resolve(metadata.name));
+    expect(await first.promise).toBe('a');
+    closing.abort(reason);
+    await expect(running).rejects.toBe(reason);
+  });
+
+  it('may be longer than any answer that is read whole', async () => {
+    const item = `${JSON.stringify({ metadata: { name: 'x' }, spec: 'y'.repeat(1 << 20) })},`;
+    const { client } = await api(({ response }) => {
+      response.end(`{"items":[${item.repeat(18)}{"metadata":{"name":"z"}}],"metadata":{"resourceVersion":"7"}}`);
+    });
+    const { names, version } = await listed(client);
+    expect(names).toHaveLength(19);
+    expect(version).toBe('7');
+  });
+
+  it.each<{ title: string; answer: (asked: Asked) => void; code: string }>([
+    { title: 'status 410', answer: ({ send }) => send(status(410, 'too old'), 410), code: 'gone' },
+    { title: 'status 429', answer: ({ send }) => send(status(429, 'storage is initializing'), 429), code: 'throttled' },
+    { title: 'a Status in place of a list', answer: ({ send }) => send(status(500, 'etcd')), code: 'malformed' },
+    { title: 'a list without a version', answer: ({ send }) => send({ metadata: {}, items: [] }), code: 'malformed' },
+    {
+      title: 'a list with an empty version',
+      answer: ({ send }) => send(listOf([], { resourceVersion: '' })),
+      code: 'malformed',
+    },
+    { title: 'null', answer: ({ send }) => send(null), code: 'malformed' },
+    { title: 'HTML', answer: ({ response }) => response.end('<html>'), code: 'malformed' },
+    { title: 'an item that is not JSON', answer: ({ response }) => response.end('{"items":[x]}'), code: 'malformed' },
+    {
+      title: 'a list that ends too soon',
+      answer: ({ response }) => response.end(JSON.stringify(list).slice(0, -30)),
+      code: 'malformed',
+    },
+    {
+      title: 'a connection that is cut',
+      answer: ({ open, response }) => {
+        open();
+        response.write(JSON.stringify(list).slice(0, -30));
+        setTimeout(() => response.destroy(), 20);
+      },
+      code: 'unreachable',
+    },
+    {
+      title: 'an object that is too large',
+      answer: ({ response }) => response.end(`{"items":["${'x'.repeat(17 << 20)}"]}`),
+      code: 'too-large',
+    },
+  ])('$title: $code', async ({ answer, code }) => {
+    const { client } = await api(answer);
+    const { version, error } = await listed(client);
+    expect(version).toBeUndefined();
+    expect(error).toMatchObject({ name: 'KubeError', code });
+  });
+
+  it('a byte now and then: timeout', async () => {
+    const { client } = await api(({ response }) => {
+      const timer = setInterval(() => response.write(' '), 20);
+      response.on('close', () => clearInterval(timer));
+    });
+    expect((await listed(client, { timeoutMs: 200 })).error).toMatchObject({ code: 'timeout' });
   });
 });
 
