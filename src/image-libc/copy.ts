@@ -98,6 +98,9 @@ function follow(
   return createReflector<HeldLibc>({
     client,
     path: resourcePath(RESOURCES.imageLibcs),
+    // An old list does no harm here: a verdict belongs to a digest and stays true, one that is missing costs a look-up, and what people
+    // declared or took back is as late as with a slow watch. The watch that follows brings the rest.
+    cached: true,
     streamed: true,
     clock,
     most: 2 * most,

@@ -5,6 +5,7 @@ import type { KubeClient, WatchEvent, WatchRequest } from './client.ts';
 import { type CollectionCopy, type CopyOptions, createCollectionCopy, type NewList } from './collection.ts';
 import { asKubeError, KubeError } from './errors.ts';
 import { pageReader } from './lists.ts';
+import type { KubeObject } from './objects.ts';
 
 export interface ReflectorOptions<T> extends CopyOptions<T> {
   readonly client: KubeClient;
@@ -29,6 +30,11 @@ export interface ReflectorOptions<T> extends CopyOptions<T> {
    * Falls back to pages if the server refuses (Kubernetes before 1.32).
    */
   readonly streamed?: boolean;
+  /**
+   * Requests the first list from the API server's memory at the least cost to it, although that may be seconds old: what was created
+   * since is then missing and what was deleted since is still there until the watch has caught up. Falls back to the other lists.
+   */
+  readonly cached?: boolean;
 }
 
 /** An in-memory copy of a collection of the API, kept up to date. */
@@ -67,6 +73,7 @@ export function createReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     signal: closing.signal,
     version: undefined,
     streamed: options.streamed ?? false,
+    cached: options.cached ?? false,
     synced: false,
     contactAt: undefined,
     failures: 0,
@@ -99,6 +106,8 @@ interface Run<T> {
   version: string | undefined;
   /** Whether lists are requested as events; false once that has failed. */
   streamed: boolean;
+  /** Whether the next list may be an old one; false once one was requested. */
+  cached: boolean;
   synced: boolean;
   contactAt: number | undefined;
   /** Since the last watch that lasted. */
@@ -138,6 +147,33 @@ async function list<T>(run: Run<T>): Promise<void> {
     next = page.metadata?.continue ?? '';
     noteContact(run);
   } while (next !== '');
+  complete(run, listed, version);
+}
+
+/**
+ * Requests the list that the API server has in memory, whole: it ignores `limit` then. Done once: if the watch cannot go on from an old
+ * list (410), the same old list again would not help. Any failure leaves the version undefined, and the next kind of list follows.
+ */
+async function listCached<T>(run: Run<T>): Promise<void> {
+  run.cached = false;
+  const { client, path, query } = run.options;
+  const listed = run.copy.list();
+  let objects = 0;
+  const request = {
+    path,
+    query: { ...query, resourceVersion: '0' },
+    timeoutMs: LIST_MS,
+    signal: run.signal,
+    ...accept(run.options, 'PartialObjectMetadataList'),
+  };
+  const add = (object: KubeObject): void => {
+    objects += 1;
+    if (objects > MOST_OBJECTS) throw new KubeError('malformed', `list ${path}: more than ${MOST_OBJECTS} objects`);
+    listed.add(object);
+  };
+  const version = await client.list(request, add).catch(() => undefined);
+  if (version === undefined) return;
+  noteContact(run);
   complete(run, listed, version);
 }
 
@@ -223,6 +259,7 @@ async function waitAfter<T>(run: Run<T>, error: unknown): Promise<void> {
 async function listAndWatch<T>(run: Run<T>, synced: () => void): Promise<void> {
   while (!run.signal.aborted) {
     try {
+      if (run.version === undefined && run.cached) await listCached(run);
       if (run.version === undefined && !run.streamed) await list(run);
       if (run.version !== undefined) synced();
       await watch(run, synced);
@@ -245,7 +282,7 @@ const STREAMED_LIST = {
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end';
 
 /** As many as all pages of a list hold. */
-const MOST_EVENTS = 1_000_000;
+const MOST_OBJECTS = 1_000_000;
 
 /** A list that comes as the first events of a watch. */
 interface StreamedList {
@@ -261,7 +298,7 @@ interface StreamedList {
 /** Collects events into `listed`. Changes may come between the events of the list (client-go: Reflector.watchList). */
 export function streamedList(
   listed: NewList,
-  { path, idleMs, most = MOST_EVENTS }: { readonly path: string; readonly idleMs: number; readonly most?: number },
+  { path, idleMs, most = MOST_OBJECTS }: { readonly path: string; readonly idleMs: number; readonly most?: number },
 ): StreamedList {
   const stalled = new AbortController();
   const stall = (): void => stalled.abort(new KubeError('timeout', `list ${path}: nothing came for ${idleMs} ms`));

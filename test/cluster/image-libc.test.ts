@@ -14,6 +14,7 @@ import {
   installImageLibcs,
   keyOf,
   LIBCS_PATH,
+  memoryIsNew,
   openStore,
   runOf,
   type WatchedStore,
@@ -236,6 +237,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     const name = imageLibcName(key);
     const theirs = libc(name, { ...valid, image: key.image, evidence: { ...valid.evidence, confidencePercent: 40 } });
     await cluster.client.request({ method: 'POST', path: LIBCS_PATH, query: { fieldManager: 'velero' }, body: theirs });
+    await memoryIsNew(cluster.client);
     const store = await storeOf();
     expect(store.get(asked('app:1'))?.inspection.verdict.evidence.confidence).toBe(0.4);
     store.put(key, foundMusl(Date.now()));
@@ -330,6 +332,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       contentType: 'application/apply-patch+yaml',
       body: libc(name, { ...spec, ...old }),
     });
+    await memoryIsNew(cluster.client);
 
     const store = await storeOf();
     const next = detectorFor(registry, { store });

@@ -33,6 +33,13 @@ export async function installImageLibcs(client: KubeClient): Promise<void> {
   }
 }
 
+/** Waits until the memory of the API server, which a store lists first, is as new as etcd. */
+export async function memoryIsNew(client: KubeClient): Promise<void> {
+  const { metadata } = await client.request({ path: LIBCS_PATH });
+  const query = { resourceVersion: metadata.resourceVersion ?? '', resourceVersionMatch: 'NotOlderThan' };
+  await client.request({ path: LIBCS_PATH, query });
+}
+
 export const digestOf = (letter: string): string => `sha256:${letter.repeat(64)}`;
 
 /** Returns a run key in the format of detection/keys.ts: a SHA-256 in base64. */
