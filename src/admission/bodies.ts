@@ -75,6 +75,9 @@ interface Body {
   hasCome: boolean;
 }
 
+/** Of the turns of large bodies each so many is a stranger's. */
+const STRANGERS_TURN = 4;
+
 /** Key of a request's body; of its bytes once it has been passed on. */
 const BODY = Symbol('body');
 
@@ -199,7 +202,8 @@ function whileNeeded(check: () => boolean): { begin(ms: number): void; end(): vo
  * Reads bodies within limits. Counts the bytes that have come, not those that are announced. If there are too many, the oldest body
  * that has not been passed on gives way, a stranger's before one of a trusted connection: a caller that sends at once is served,
  * whatever others hold. Small bodies are passed on as soon as they have come. Large ones are passed on one at a time, with pauses in
- * which other requests are answered: a parser cannot be interrupted.
+ * which other requests are answered: a parser cannot be interrupted. Trusted connections come first but for each fourth turn: a connection
+ * that an API server has just opened is a stranger's, too.
  */
 export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limits: BodyLimits = LIMITS): Bodies {
   const small: Share = { most: limits.allSmall, bodies: new Set(), taken: 0 };
@@ -224,9 +228,12 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
     const [only] = pieces;
     done(null, pieces.length === 1 ? only : Buffer.concat(pieces, bytes));
   };
+  let turns = 0;
   const passLarge = withPauses(() => {
     const waiting = [...large.bodies].filter(({ hasCome }) => hasCome);
-    const next = waiting.find((body) => !isStrangers(body)) ?? waiting[0];
+    turns += 1;
+    const isForStrangers = turns % STRANGERS_TURN === 0;
+    const next = waiting.find((body) => isStrangers(body) === isForStrangers) ?? waiting[0];
     if (next !== undefined) pass(next);
     return next !== undefined;
   });

@@ -201,6 +201,14 @@ describe('bodies', () => {
     expect(places[1]).toBeLessThan(6);
   });
 
+  it('that are large: a stranger’s has each fourth turn, however many of trusted connections wait', async () => {
+    await send('/work', 50 * KIB);
+    const paths = [...Array.from({ length: 6 }, (_, index) => `/trusted${index}`), '/stranger'];
+    await Promise.all(paths.map((path) => send(path, 50 * KIB)));
+    await expect.poll(() => passed.length).toBe(8);
+    expect(passed.indexOf('/stranger')).toBe(3);
+  });
+
   it('that wait for their turn are not late, and not passed on when their callers have gone', async () => {
     work(1);
     const all = await Promise.all(Array.from({ length: 6 }, (_, index) => send(`/work${index}`, 50 * KIB)));
