@@ -16,13 +16,14 @@ import { readerStart } from './reader.ts';
 import { rollingRestart } from './restart.ts';
 import { size } from './size.ts';
 import { tracing } from './tracing.ts';
-import { warmPath } from './warm.ts';
+import { pace, warmPath } from './warm.ts';
 
 /**
  * Measures what the webhook costs: `node bench/main.ts [--json] [--write] [--quick] [--check] [--peer COMMAND] [PART...]`.
  * Exits with 1 if --check fails, with 2 if there is no such part.
  */
 const PARTS: Readonly<Record<string, Part>> = {
+  pace,
   warm: warmPath,
   api: apiServer,
   cold: coldPath,
@@ -74,7 +75,7 @@ if (unknown.length > 0) {
 }
 
 /** The parts that have rows of peers. */
-const WITH_PEERS = ['warm', 'api'];
+const WITH_PEERS = ['pace', 'warm', 'api'];
 
 function findPeers(): readonly Peer[] {
   const named = values.peer === undefined ? undefined : likeAgnhost('peer', values.peer, values['peer-path']);

@@ -2,9 +2,9 @@ import { assertPatches, targetOf } from './client.ts';
 import { type Contender, paced, pacedTable } from './paced.ts';
 import type { Bench, Part } from './part.ts';
 import { cpuOf } from './process-cost.ts';
-import { benchRegistry } from './registry.ts';
+import { benchRegistry, type BenchRegistry } from './registry.ts';
 import { digits, spread, type Table } from './report.ts';
-import { bodies, type Body } from './reviews.ts';
+import { bodies, type Body, textsOf } from './reviews.ts';
 import { generator, saturateFrom } from './saturate.ts';
 import { startFloor, startOurs, startTellingFloor, type BenchServer } from './servers.ts';
 import { figure, ratios } from './statistics.ts';
@@ -93,29 +93,41 @@ function saturationTable(results: readonly Saturated[], reviews: readonly Body[]
   };
 }
 
-/** Measures what known images cost, at the pace of clusters and at saturation, next to a server that does nothing. */
+/** The servers that are compared: floors, ours and peers. */
+const contendersOf = ({ keys, main, peers }: Bench, { host }: BenchRegistry): Contender[] => [
+  { name: 'floor', start: () => startFloor(keys) },
+  { name: 'telling floor', start: () => startTellingFloor(keys) },
+  {
+    name: 'ours',
+    start: () =>
+      startOurs(keys, { main, settings: { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: host }, inPod: true }),
+  },
+  ...peers.map(({ name, start }) => ({ name, start: () => start(keys) })),
+];
+
+/** Measures what known images cost at the pace of clusters, next to a server that does nothing. */
+export const pace: Part = async (bench) => {
+  const registry = await benchRegistry();
+  try {
+    const results = await paced(bench, contendersOf(bench, registry), textsOf('plain', registry.stand));
+    return { tables: [pacedTable(results)], data: results };
+  } finally {
+    await registry.close();
+  }
+};
+
+/** Measures what known images cost at saturation, next to a server that does nothing. */
 export const warmPath: Part = async (bench) => {
-  const { keys, main, peers } = bench;
+  const { keys } = bench;
   const registry = await benchRegistry();
   const reviews = bodies(registry.stand);
-  const settings = { SCOPE: 'cluster', DETECTION_REGISTRY_INSECURE: registry.host };
-  const contenders: Contender[] = [
-    { name: 'floor', start: () => startFloor(keys) },
-    { name: 'telling floor', start: () => startTellingFloor(keys) },
-    { name: 'ours', start: () => startOurs(keys, { main, settings, inPod: true }) },
-    ...peers.map(({ name, start }) => ({ name, start: () => start(keys) })),
-  ];
   const servers: BenchServer[] = [];
   try {
-    const atPace = await paced(bench, contenders, reviews[0]?.texts ?? []);
-    for (const { start } of contenders) servers.push(await start());
+    for (const { start } of contendersOf(bench, registry)) servers.push(await start());
     for (const server of servers.filter(({ name }) => PATCHING.includes(name)))
       for (const { texts } of reviews) await assertPatches(targetOf(server, keys.ca), texts[0] ?? '');
     const saturated = await saturation(bench, servers, reviews);
-    return {
-      tables: [pacedTable(atPace), saturationTable(saturated, reviews)],
-      data: { generator: generator(), paced: atPace, saturated },
-    };
+    return { tables: [saturationTable(saturated, reviews)], data: { generator: generator(), saturated } };
   } finally {
     for (const server of servers) await server.stop();
     await registry.close();

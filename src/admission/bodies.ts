@@ -231,8 +231,7 @@ export function createBodies({ isTrusted }: Pick<Connections, 'isTrusted'>, limi
   let turns = 0;
   const passLarge = withPauses(() => {
     const waiting = [...large.bodies].filter(({ hasCome }) => hasCome);
-    turns += 1;
-    const isForStrangers = turns % STRANGERS_TURN === 0;
+    const isForStrangers = (turns += 1) % STRANGERS_TURN === 0;
     const next = waiting.find((body) => isStrangers(body) === isForStrangers) ?? waiting[0];
     if (next !== undefined) pass(next);
     return next !== undefined;
