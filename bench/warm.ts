@@ -17,7 +17,7 @@ const PATCHING = ['telling floor', 'ours', 'pepr'];
 /** Seconds of load before measuring: V8 optimises functions after some ten thousand calls. */
 const WARM_UP = 10;
 
-/** Rounds at saturation. Clusters do not run there. */
+/** Rounds: each starts all servers anew, or takes long. */
 const ROUNDS = 3;
 
 interface Saturated {
@@ -109,7 +109,11 @@ const contendersOf = ({ keys, main, peers }: Bench, { host }: BenchRegistry): Co
 export const pace: Part = async (bench) => {
   const registry = await benchRegistry();
   try {
-    const results = await paced(bench, contendersOf(bench, registry), textsOf('plain', registry.stand));
+    const results = await paced(
+      { ...bench, rounds: Math.min(ROUNDS, bench.rounds) },
+      contendersOf(bench, registry),
+      textsOf('plain', registry.stand),
+    );
     return { tables: [pacedTable(results)], data: results };
   } finally {
     await registry.close();
