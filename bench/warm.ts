@@ -17,7 +17,7 @@ const PATCHING = ['telling floor', 'ours', 'pepr'];
 /** Seconds of load before measuring: V8 optimises functions after some ten thousand calls. */
 const WARM_UP = 10;
 
-/** Rounds: each starts all servers anew, or takes long. */
+/** Rounds, if as many are wanted: one of all paces takes four minutes, one of all reviews at saturation three. */
 const ROUNDS = 3;
 
 interface Saturated {

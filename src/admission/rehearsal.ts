@@ -123,7 +123,10 @@ function requestOf(review: string): Buffer {
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n${review}`);
 }
 
-/** Sends a request and waits for its whole answer. Rejects if the connection ends before, or the status is not 200. */
+/**
+ * Sends a request and waits for its whole answer. Rejects if the connection ends before, or the status is not 200. Not undici: its client
+ * would take 0.4 s of processor time more, and 34 MiB that stay.
+ */
 type Call = (request: Buffer) => Promise<void>;
 
 function createCall(socket: TLSSocket): Call {

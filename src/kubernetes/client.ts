@@ -68,6 +68,9 @@ const TIMEOUT_MS = 10_000;
 /** Most bytes of an answer: parsed it takes several times as much. No object in etcd is larger than 3 MiB, and in JSON some are twice that. */
 const MOST_BYTES = 16 * 1024 * 1024;
 
+/** Most characters of an object in an answer that is read object by object. */
+const MOST_CHARACTERS = MOST_BYTES;
+
 export function createKubeClient(transport: Transport): KubeClient {
   return {
     server: transport.server,
@@ -160,7 +163,7 @@ async function exchange<T>(
 }
 
 async function readList(body: Answer['body'], call: KubeCall, each: (object: KubeObject) => void): Promise<string> {
-  const splitter = createListSplitter();
+  const splitter = createListSplitter(MOST_CHARACTERS);
   for await (const chunk of body as AsyncIterable<Buffer>) {
     for (const object of parse(`[${splitter.take(chunk)}]`, call) as KubeObject[]) each(object);
   }
@@ -202,16 +205,13 @@ function readEvent(line: string, call: KubeCall): WatchEvent {
   return event as WatchEvent;
 }
 
-/** Characters. No object in etcd is larger than 3 MiB by default; in JSON some are twice that. */
-const MOST_LINE = 16 * 1024 * 1024;
-
 /**
  * Yields the non-empty lines of a UTF-8 stream without their line ends, all lines that end in one chunk together: each step
  * of a generator costs as much as a line. Throws {@link KubeError} (malformed) at a line of more than `most` characters.
  */
 export async function* readLines(
   stream: AsyncIterable<Buffer>,
-  most: number = MOST_LINE,
+  most: number = MOST_CHARACTERS,
 ): AsyncGenerator<readonly string[]> {
   const decoder = new StringDecoder('utf8');
   let begun = '';

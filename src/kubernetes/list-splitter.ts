@@ -9,15 +9,12 @@ import { KubeError } from './errors.ts';
 export interface ListSplitter {
   /**
    * Returns the texts of the items that end in this chunk, separated by commas; '' if none does. Throws {@link KubeError} (too-large)
-   * at an item, or anything else beside the items, of too many characters.
+   * at an item, or anything else beside the items, of more than `most` characters.
    */
   take(chunk: Buffer): string;
   /** Returns the text of the list without its items, after the last chunk. */
   rest(): string;
 }
-
-/** Characters. No object in etcd is larger than 3 MiB by default; in JSON some are twice that. */
-const MOST_ITEM = 16 * 1024 * 1024;
 
 const [QUOTE = 0, BACKSLASH = 0, COMMA = 0, OPEN_LIST = 0, CLOSE_LIST = 0, OPEN_OBJECT = 0, CLOSE_OBJECT = 0] =
   Buffer.from('"\\,[]{}');
@@ -28,7 +25,7 @@ const ITEMS_BEGIN = /[{,]\s*"items"\s*:\s*\[$/;
 /** Characters in which that is looked for. */
 const BEGIN_ROOM = 64;
 
-export function createListSplitter(most: number = MOST_ITEM): ListSplitter {
+export function createListSplitter(most: number): ListSplitter {
   const decoder = new StringDecoder('utf8');
   const strings = createStringSkipper();
   let depth = 0;

@@ -2,6 +2,9 @@ import { describe, expect, it } from 'vitest';
 
 import { createListSplitter } from '../../../src/kubernetes/list-splitter.ts';
 
+/** Characters, more than any item here has. */
+const ENOUGH = 16 * 1024 * 1024;
+
 interface Parts {
   readonly items: unknown[];
   readonly rest: unknown;
@@ -9,7 +12,7 @@ interface Parts {
 
 /** Cuts a list that comes in chunks of the sizes that `next` returns. */
 function split(text: string, next: () => number): Parts {
-  const splitter = createListSplitter();
+  const splitter = createListSplitter(ENOUGH);
   const bytes = Buffer.from(text);
   const items: unknown[] = [];
   let at = 0;
@@ -113,7 +116,7 @@ describe('a list splitter', () => {
     const text = JSON.stringify({ items, metadata });
     const bytes = Buffer.from(text);
     for (let end = 1; end < bytes.length; end += 1) {
-      const splitter = createListSplitter();
+      const splitter = createListSplitter(ENOUGH);
       const found = JSON.parse(`[${splitter.take(bytes.subarray(0, end))}]`) as unknown[];
       expect(found).toEqual(items.slice(0, found.length));
       expect(() => JSON.parse(splitter.rest())).toThrow(SyntaxError);
@@ -121,7 +124,7 @@ describe('a list splitter', () => {
   });
 
   it('half a character after the end leaves no JSON', () => {
-    const splitter = createListSplitter();
+    const splitter = createListSplitter(ENOUGH);
     splitter.take(Buffer.from([...Buffer.from('{"items":[]}'), 0xe6]));
     expect(() => JSON.parse(splitter.rest())).toThrow(SyntaxError);
   });

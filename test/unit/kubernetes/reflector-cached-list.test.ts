@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { createReflector } from '../../../src/kubernetes/reflector.ts';
 import { recordingTrouble } from './recording-trouble.ts';
+import { END_OF_STREAM, isWatch, kindOf, objectOf, reflect } from './reflecting.ts';
 import { type Asked, isStream, listOf, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
@@ -9,15 +9,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-const isWatch = ({ query }: Asked): boolean => query.get('watch') === 'true';
-const isCached = ({ query }: Asked): boolean => !isWatch({ query } as Asked) && query.get('resourceVersion') === '0';
-const kindOf = (asked: Asked): string =>
-  isCached(asked) ? 'cached' : isStream(asked) ? 'stream' : isWatch(asked) ? 'watch' : 'list';
-
-const object = (name: string, resourceVersion: string, annotations = {}) => ({
-  metadata: { name, resourceVersion, annotations },
-});
-const end = object('', '20', { 'k8s.io/initial-events-end': 'true' });
+const isCached = (asked: Asked): boolean => !isWatch(asked) && asked.query.get('resourceVersion') === '0';
 
 interface Answers {
   readonly cached: (asked: Asked) => void;
@@ -27,8 +19,8 @@ interface Answers {
 
 const STREAM = ({ open, event }: Asked): void => {
   open();
-  event('ADDED', object('from-the-stream', '1'));
-  event('BOOKMARK', end);
+  event('ADDED', objectOf('from-the-stream', '1'));
+  event('BOOKMARK', END_OF_STREAM);
 };
 
 /** A reflector whose first list may be old, of an API that answers so with `cached`. */
@@ -39,26 +31,19 @@ async function follow({ cached, watch = ({ open }) => open(), stream = STREAM }:
     else if (isWatch(asked)) watch(asked);
     else asked.send(listOf(['from-a-page']));
   });
-  const events: string[] = [];
-  const reflector = createReflector<string>({
-    client: api.client,
-    path: '/api/v1/namespaces',
+  const { reflector, events } = reflect(api, (told) => ({
     query: { labelSelector: 'x=y' },
     cached: true,
     streamed: true,
     keep: ({ metadata }) => metadata.resourceVersion,
-    onChange: (key, now, before) => events.push(`${key}: ${before ?? '-'} -> ${now ?? '-'}`),
-    trouble: recordingTrouble(events),
-    onError: ({ code }) => events.push(`error ${code}`),
-    onSynced: (items) => events.push(`synced ${items}`),
-    clock: { now: () => Date.now() },
-    backoff: { first: 10, most: 100 },
-  });
+    trouble: recordingTrouble(told),
+  }));
   closers.push(
     () => api.close(),
     () => reflector.close(),
   );
-  return { api, reflector, events, asked: () => api.asked.map(kindOf) };
+  const asked = (): string[] => api.asked.map((one) => (isCached(one) ? 'cached' : kindOf(one)));
+  return { api, reflector, events, asked };
 }
 
 describe('a list from the memory of the API server', () => {
@@ -82,8 +67,8 @@ describe('a list from the memory of the API server', () => {
       cached: ({ send }) => send(listOf(['deleted'])),
       watch: ({ open, event }) => {
         open();
-        event('DELETED', object('deleted', '11'));
-        event('ADDED', object('created', '12'));
+        event('DELETED', objectOf('deleted', '11'));
+        event('ADDED', objectOf('created', '12'));
       },
     });
     await expect.poll(() => events.length).toBe(4);
@@ -96,7 +81,7 @@ describe('a list from the memory of the API server', () => {
       cached: ({ send }) => send(listOf([])),
       watch: ({ open, event }) => {
         open();
-        event('ADDED', object('a', '11'));
+        event('ADDED', objectOf('a', '11'));
       },
     });
     await expect.poll(() => events).toEqual(['synced 0', 'a: - -> 11']);

@@ -2,16 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { createReflector, type ReflectorOptions } from '../../../src/kubernetes/reflector.ts';
+import type { ReflectorOptions } from '../../../src/kubernetes/reflector.ts';
 import { recordingTrouble } from './recording-trouble.ts';
+import { isWatch, reflect as reflectWith } from './reflecting.ts';
 import { type Asked, listOf, type SmallApi, startSmallApi, status } from './small-api.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
-
-const isWatch = ({ query }: Asked): boolean => query.get('watch') === 'true';
 
 /** What the API answers: to lists, and to watches. */
 interface Answers {
@@ -32,21 +31,9 @@ async function start({ list = LISTED, watch = ({ open }) => open() }: Answers) {
 }
 
 function reflect(api: SmallApi, change: Partial<ReflectorOptions<string>> = {}) {
-  const events: string[] = [];
-  const reflector = createReflector<string>({
-    client: api.client,
-    path: '/api/v1/namespaces',
-    keep: ({ metadata }) => metadata.resourceVersion ?? '',
-    onChange: (key, now, before) => events.push(`${key}: ${before ?? '-'} -> ${now ?? '-'}`),
-    trouble: recordingTrouble(events),
-    onError: ({ code }) => events.push(`error ${code}`),
-    onSynced: (items) => events.push(`synced ${items}`),
-    clock: { now: () => Date.now() },
-    backoff: { first: 10, most: 100 },
-    ...change,
-  });
-  closers.push(() => reflector.close());
-  return { reflector, events };
+  const begun = reflectWith(api, (told) => ({ trouble: recordingTrouble(told), ...change }));
+  closers.push(() => begun.reflector.close());
+  return begun;
 }
 
 const object = (name: string, resourceVersion: string) => ({ metadata: { name, resourceVersion } });
