@@ -2,12 +2,15 @@ import { afterAll, beforeAll, expect, describe, it } from 'vitest';
 
 import type { KubeClient } from '../../src/kubernetes/client.ts';
 import { hasCluster, startCluster, type TestCluster } from '../support/cluster.ts';
-import { digestOf, foundMusl, installImageLibcs, keyOf, memoryIsNew, openStore } from '../support/image-libc.ts';
-
-const detected = (image: string) => {
-  const { run, ...key } = keyOf(image);
-  return { ...key, runs: [run] };
-};
+import {
+  digestOf,
+  foundMusl,
+  installImageLibcs,
+  keyOf,
+  memoryIsNew,
+  openStore,
+  queryOf,
+} from '../support/image-libc.ts';
 
 /** A client that notes what is read with it. */
 function noting(client: KubeClient) {
@@ -49,12 +52,12 @@ describe.runIf(hasCluster())('the first list of ImageLibcs', () => {
     const { client, read } = noting(cluster.client);
     const store = openStore(client);
     await store.ready;
-    for (const image of images) expect(store.get(detected(image))?.inspection.digest).toBe(digestOf('a'));
+    for (const image of images) expect(store.get(queryOf(image))?.inspection.digest).toBe(digestOf('a'));
     const { version } = read[0] as { version: string };
     expect(version).toMatch(/^\d+$/u);
     expect(read).toEqual([{ list: { resourceVersion: '0' }, version }, { watch: version }]);
     before.put(keyOf('app:new'), foundMusl(Date.now()));
-    await expect.poll(() => store.get(detected('app:new'))).toBeDefined();
+    await expect.poll(() => store.get(queryOf('app:new'))).toBeDefined();
     expect(read).toHaveLength(2);
     expect(store.report.messages('warn')).toEqual([]);
     await Promise.all([store.close(), before.close()]);

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { DETECTOR_VERSION } from '../../src/detection/detector.ts';
-import type { StoreQuery } from '../../src/detection/verdict-store.ts';
 import { imageLibcName } from '../../src/image-libc/object.ts';
 import { createKubeClient, type KubeClient } from '../../src/kubernetes/client.ts';
 import { kubeConfigTransport } from '../../src/kubernetes/kubeconfig.ts';
@@ -16,6 +15,7 @@ import {
   LIBCS_PATH,
   memoryIsNew,
   openStore,
+  queryOf,
   runOf,
   type WatchedStore,
 } from '../support/image-libc.ts';
@@ -30,11 +30,6 @@ const libc = (name: string, spec: object) => ({
   metadata: { name },
   spec,
 });
-
-const asked = (image: string, run = 'r'): StoreQuery => {
-  const { run: own, ...key } = keyOf(image, run);
-  return { ...key, runs: [own] };
-};
 
 const UNREAD = 'the ImageLibcs cannot be watched: verdicts stay in the memory of each replica';
 const UNWRITTEN = 'verdicts cannot be written to ImageLibcs';
@@ -220,13 +215,13 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     const name = imageLibcName(key);
     store.put(key, foundMusl(Date.now() - HOUR));
     await expect.poll(() => written(store)).toHaveLength(1);
-    await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+    await expect.poll(() => store.get(queryOf('app:1'))).toBeDefined();
     const patch = '{"spec":{"resolver":"glibc","libc":"glibc"}}';
     await cluster.kubectl(['patch', 'ilibc', name, '--type=merge', '-p', patch]);
-    await expect.poll(() => store.declared(asked('app:1'))?.evidence.detail).toMatch(/by kubectl-patch$/u);
-    expect(store.declared(asked('app:1'))?.resolver).toBe('glibc');
+    await expect.poll(() => store.declared(queryOf('app:1'))?.evidence.detail).toMatch(/by kubectl-patch$/u);
+    expect(store.declared(queryOf('app:1'))?.resolver).toBe('glibc');
     // It was one command line's.
-    expect(store.declared(asked('app:1', 's'))).toBeUndefined();
+    expect(store.declared(queryOf('app:1', 's'))).toBeUndefined();
     store.put(key, foundMusl(Date.now(), { digest: digestOf('c') }));
     await sleep(100);
     expect(written(store)).toHaveLength(1);
@@ -239,7 +234,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     await cluster.client.request({ method: 'POST', path: LIBCS_PATH, query: { fieldManager: 'velero' }, body: theirs });
     await memoryIsNew(cluster.client);
     const store = await storeOf();
-    expect(store.get(asked('app:1'))?.inspection.verdict.evidence.confidence).toBe(0.4);
+    expect(store.get(queryOf('app:1'))?.inspection.verdict.evidence.confidence).toBe(0.4);
     store.put(key, foundMusl(Date.now()));
     await expect.poll(() => store.report.of('cluster.stored')).toEqual([['verdict', 'conflict']]);
     const [object] = await objects();
@@ -256,7 +251,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     const now = Date.now();
     store.put(key, foundMusl(now - HOUR));
     await expect.poll(() => written(store)).toHaveLength(1);
-    await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+    await expect.poll(() => store.get(queryOf('app:1'))).toBeDefined();
     // The tag was checked again, and has not moved.
     for (let pods = 0; pods < 10; pods += 1) store.put(key, foundMusl(now));
     await sleep(100);
@@ -264,23 +259,23 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     // It was not used for long: status alone.
     const old = keyOf('app:2');
     store.put(old, foundMusl(now - 25 * HOUR));
-    await expect.poll(() => store.get(asked('app:2'))).toBeDefined();
+    await expect.poll(() => store.get(queryOf('app:2'))).toBeDefined();
     store.put(old, foundMusl(now));
     await expect.poll(() => written(store)).toEqual(['verdict', 'verdict', 'use']);
-    await expect.poll(() => store.get(asked('app:2'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
+    await expect.poll(() => store.get(queryOf('app:2'))?.checkedAt).toBeGreaterThanOrEqual(now - 1000);
     const metadata = { name: imageLibcName(old), generation: 1 };
     expect(await objects()).toContainEqual(expect.objectContaining({ metadata: expect.objectContaining(metadata) }));
     // Its index is news, too, and takes the place of a use.
     const multi = keyOf('app:3');
     store.put(multi, foundMusl(now - 25 * HOUR));
-    await expect.poll(() => store.get(asked('app:3'))).toBeDefined();
+    await expect.poll(() => store.get(queryOf('app:3'))).toBeDefined();
     store.put(multi, { ...foundMusl(now), named: digestOf('c') });
-    await expect.poll(() => store.get(asked('app:3'))?.named).toBe(digestOf('c'));
+    await expect.poll(() => store.get(queryOf('app:3'))?.named).toBe(digestOf('c'));
     expect(written(store)).toEqual(['verdict', 'verdict', 'use', 'verdict', 'use']);
     store.put(multi, { ...foundMusl(now), named: digestOf('c') });
     // The tag has moved.
     store.put(key, foundMusl(now + 2000, { digest: digestOf('d') }));
-    await expect.poll(() => store.get(asked('app:1'))?.inspection.digest).toBe(digestOf('d'));
+    await expect.poll(() => store.get(queryOf('app:1'))?.inspection.digest).toBe(digestOf('d'));
   });
 
   it('goes when nobody has used it for long; what is declared stays', async () => {
@@ -291,7 +286,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     await expect.poll(() => store.stats()).toMatchObject({ detected: 2, declared: 1 });
     const sweepers = await Promise.all([1, 2].map(() => storeOf(cluster.client, { sweepMs: 100 })));
     await expect.poll(() => store.stats()).toMatchObject({ detected: 1, declared: 1 });
-    expect(store.get(asked('new:1'))).toBeDefined();
+    expect(store.get(queryOf('new:1'))).toBeDefined();
     expect(sweepers.flatMap(failures)).toEqual([]);
   });
 
@@ -301,8 +296,8 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
     for (const age of ages) store.put(keyOf(`app:${age}`), foundMusl(Date.now() - age * HOUR));
     await expect.poll(() => store.stats().detected).toBe(10);
     await expect.poll(() => store.stats().detected).toBe(9);
-    expect(store.get(asked('app:0'))).toBeDefined();
-    expect(store.get(asked('app:9'))).toBeUndefined();
+    expect(store.get(queryOf('app:0'))).toBeDefined();
+    expect(store.get(queryOf('app:9'))).toBeUndefined();
   });
 
   it('holds 16 command lines of an image at most', async () => {
@@ -406,10 +401,10 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       await expect.poll(() => failures(store)).toContain(`${UNWRITTEN}: forbidden`);
       const other = await storeOf();
       other.put(keyOf('app:2'), foundMusl(Date.now()));
-      await expect.poll(() => store.get(asked('app:2'))).toBeDefined();
+      await expect.poll(() => store.get(queryOf('app:2'))).toBeDefined();
       expect(failures(store)).toHaveLength(1);
       await grant('no-patch', 'patch');
-      await expect.poll(() => store.get(asked('app:1')), { timeout: 5000 }).toBeDefined();
+      await expect.poll(() => store.get(queryOf('app:1')), { timeout: 5000 }).toBeDefined();
       await expect.poll(() => recoveries(store)).toContain(`over: ${UNWRITTEN}`);
     });
 
@@ -420,9 +415,9 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       const client = await clientWith('no-watch', ['list', 'create', 'patch']);
       const store = await storeOf(client);
       await expect.poll(() => failures(store)).toContain(`${UNREAD}: forbidden`);
-      expect(store.get(asked('app:1'))).toBeDefined();
+      expect(store.get(queryOf('app:1'))).toBeDefined();
       store.put(keyOf('app:2'), foundMusl(Date.now()));
-      await expect.poll(() => other.get(asked('app:2'))).toBeDefined();
+      await expect.poll(() => other.get(queryOf('app:2'))).toBeDefined();
     });
 
     it('without leave to delete, all else goes on', async () => {
@@ -431,7 +426,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       store.put(keyOf('old:1'), foundMusl(Date.now() - 2 * HOUR));
       await expect.poll(() => failures(store)).toContain('unused ImageLibcs cannot be deleted: forbidden');
       store.put(keyOf('app:1'), foundMusl(Date.now()));
-      await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+      await expect.poll(() => store.get(queryOf('app:1'))).toBeDefined();
     });
 
     it('with an API server that is gone or hangs, what was known answers, and closing takes no longer', async () => {
@@ -448,14 +443,14 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       const client = createKubeClient(kubeConfigTransport({ files: [file], userAgent: 'test' }));
       const store = await storeOf(client);
       store.put(keyOf('app:1'), foundMusl(Date.now()));
-      await expect.poll(() => store.get(asked('app:1'))).toBeDefined();
+      await expect.poll(() => store.get(queryOf('app:1'))).toBeDefined();
       proxy.set('refuse');
       await expect.poll(() => failures(store)).toContain(`${UNREAD}: unreachable`);
-      expect(store.get(asked('app:1'))).toBeDefined();
+      expect(store.get(queryOf('app:1'))).toBeDefined();
       store.put(keyOf('app:2'), foundMusl(Date.now()));
       await expect.poll(() => failures(store)).toContain(`${UNWRITTEN}: unreachable`);
       proxy.set('pass');
-      await expect.poll(() => store.get(asked('app:2')), { timeout: 5000 }).toBeDefined();
+      await expect.poll(() => store.get(queryOf('app:2')), { timeout: 5000 }).toBeDefined();
       await expect.poll(() => recoveries(store)).toContain(`over: ${UNREAD}`);
       proxy.set('hang');
       store.put(keyOf('app:3'), foundMusl(Date.now()));
@@ -478,7 +473,7 @@ describe.runIf(hasCluster())('ImageLibc on a real API server', () => {
       expect(failures(late)).toContain(`${UNREAD}: not-found`);
       await installImageLibcs(cluster.client);
       for (const each of [store, late]) {
-        await expect.poll(() => each.get(asked('app:2')), { timeout: 15_000 }).toBeDefined();
+        await expect.poll(() => each.get(queryOf('app:2')), { timeout: 15_000 }).toBeDefined();
         await expect.poll(() => recoveries(each)).toContain(`over: ${UNREAD}`);
       }
     });

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 
 import { parsePlatform } from '../../src/detection/platform.ts';
-import type { StoredVerdict, StoreKey } from '../../src/detection/verdict-store.ts';
+import type { StoredVerdict, StoreKey, StoreQuery } from '../../src/detection/verdict-store.ts';
 import { createImageLibcStore, type ImageLibcStore, type ImageLibcStoreOptions } from '../../src/image-libc/store.ts';
 import type { KubeClient } from '../../src/kubernetes/client.ts';
 import { canonicalName } from '../../src/registry/reference.ts';
@@ -50,6 +50,12 @@ export const keyOf = (image: string, run = 'r'): StoreKey => ({
   platform: parsePlatform('linux/amd64'),
   run: runOf(run),
 });
+
+/** Returns what a store is asked for an image. */
+export function queryOf(image: string, run = 'r'): StoreQuery {
+  const { run: own, ...key } = keyOf(image, run);
+  return { ...key, runs: [own] };
+}
 
 export const foundMusl = (checkedAt: number, change: Partial<StoredVerdict['inspection']> = {}): StoredVerdict => ({
   checkedAt,
