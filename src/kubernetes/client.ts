@@ -167,9 +167,12 @@ async function readList(body: Answer['body'], call: KubeCall, each: (object: Kub
   for await (const chunk of body as AsyncIterable<Buffer>) {
     for (const object of parse(`[${splitter.take(chunk)}]`, call) as KubeObject[]) each(object);
   }
-  const list = parse(splitter.rest(), call) as { metadata?: { resourceVersion?: unknown } } | null;
-  const version = list?.metadata?.resourceVersion;
-  if (typeof version === 'string' && version !== '') return version;
+  const list = parse(splitter.rest(), call) as { metadata?: { resourceVersion?: unknown }; items?: unknown } | null;
+  const { items = [], metadata } = list ?? {};
+  // What the splitter has not recognized as items is still in the list.
+  const areAllTaken = items === null || (Array.isArray(items) && items.length === 0);
+  const version = metadata?.resourceVersion;
+  if (areAllTaken && typeof version === 'string' && version !== '') return version;
   throw callError('malformed', 'the answer is not a list', call);
 }
 

@@ -235,6 +235,15 @@ describe('a list', () => {
     { title: 'status 410', answer: ({ send }) => send(status(410, 'too old'), 410), code: 'gone' },
     { title: 'status 429', answer: ({ send }) => send(status(429, 'storage is initializing'), 429), code: 'throttled' },
     { title: 'a Status in place of a list', answer: ({ send }) => send(status(500, 'etcd')), code: 'malformed' },
+    ...[
+      ['items of another type', '"items":{"a":1}'],
+      ['items twice', '"items":[],"items":[{"metadata":{"name":"a"}}]'],
+      ['a spelling of items that is not recognized', '"\\u0069tems":[{"metadata":{"name":"a"}}]'],
+    ].map(([title = '', items]) => ({
+      title,
+      answer: ({ response }: Asked): void => void response.end(`{"metadata":{"resourceVersion":"7"},${items}}`),
+      code: 'malformed',
+    })),
     { title: 'a list without a version', answer: ({ send }) => send({ metadata: {}, items: [] }), code: 'malformed' },
     {
       title: 'a list with an empty version',
