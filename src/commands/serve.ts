@@ -166,7 +166,8 @@ async function serve(parts: ServeParts, flags: ServeFlags): Promise<void> {
     }
     closing.push(opened.close);
     const isPod = parts.inCluster;
-    const rehearsed = isPod ? withRehearsal(opened, parts, { ...context, facts: opened.facts }) : opened;
+    const rehearsal = { ...context, facts: opened.facts, signal: abortedBy(stopped) };
+    const rehearsed = isPod ? withRehearsal(opened, parts, rehearsal) : opened;
     const server = startServer(context, rehearsed, isPod ? DRAIN.cluster : DRAIN.alone);
     closing.push(() => server.app.close());
     const mutateAt = await listen(server.app, host, config.server.port, 'server.port');
@@ -194,9 +195,18 @@ function withRehearsal(opened: ServerParts, { rehearse }: ServeParts, context: R
       opened.onDecided?.(decision);
       if (begun) return;
       begun = true;
-      setTimeout(() => void rehearse(context), REHEARSE_MS).unref();
+      setTimeout(() => {
+        if (!context.signal.aborted) void rehearse(context);
+      }, REHEARSE_MS).unref();
     },
   };
+}
+
+/** Returns a signal that aborts once the process is told to stop: long before `stopping`, which waits until no calls come. */
+function abortedBy(stopped: Promise<unknown>): AbortSignal {
+  const leaving = new AbortController();
+  void stopped.then(() => leaving.abort());
+  return leaving.signal;
 }
 
 function startServer(

@@ -112,19 +112,28 @@ describe('slow and broken callers', () => {
 
 describe('the rehearsal of reviews in a Pod', () => {
   const rehearsed = 'reviews have been rehearsed';
+  const IN_POD = {
+    flags: ['--namespace-mode', 'enforce', '--offline'],
+    environment: { KUBERNETES_SERVICE_HOST: '127.0.0.1' },
+    settings: { TLS_MODE: 'ephemeral', SERVER_ADDRESS: '127.0.0.1' },
+  };
 
   it('comes after the first Pod, and is seen neither in the metrics nor in the log', async () => {
-    webhook = await startWebhook({
-      flags: ['--namespace-mode', 'enforce', '--offline'],
-      environment: { KUBERNETES_SERVICE_HOST: '127.0.0.1' },
-      settings: { TLS_MODE: 'ephemeral', SERVER_ADDRESS: '127.0.0.1' },
-    });
+    webhook = await startWebhook(IN_POD);
     const { lines, post, probes } = webhook;
     await post(body);
     await expect.poll(() => lines.some(({ msg }) => msg === rehearsed), { timeout: 12_000 }).toBe(true);
     const metrics = await (await fetch(`${probes}/metrics`)).text();
     expect(metrics).toContain('libc_dns_decision_duration_seconds_count 1\n');
     expect(lines.filter(({ uid }) => typeof uid === 'string')).toHaveLength(1);
+  });
+
+  it('does not come once the server has to stop', async () => {
+    webhook = await startWebhook(IN_POD);
+    const { lines, post, stop } = webhook;
+    await post(body);
+    expect(await stop()).toBe(0);
+    expect(lines.filter(({ msg }) => msg.includes('rehears'))).toEqual([]);
   });
 
   it('does not come outside a Pod', async () => {
